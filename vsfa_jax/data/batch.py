@@ -1,0 +1,144 @@
+"""Example: one encoded conversation. Batch: packed rows of examples, with static shapes.
+
+    row of tokens    a a a a b b b b b . .      segment_ids  1 1 1 1 2 2 2 2 2 0 0
+    row of patches   a a a b b b b b b .        vision.segment_ids names images: 1 1 1 2 2 2 3 3 3 0
+
+Letters: B rows, T tokens of a row, P patches of a row, C channels of a flat patch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+NO_IMAGE = -1
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Budget:
+    """The static shape of a packed row: at most `tokens` (T) and `patches` (P)."""
+
+    tokens: int
+    patches: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """One encoded conversation of t tokens and p patches, all numpy.
+
+    Attributes:
+      id: the record's id, for error messages.
+      tokens: [t] int32, transformers' own input_ids, image placeholders expanded.
+      trained: [t] bool; True where the token is one that the model must learn to say.
+      positions: [t, 3] int32, (M)RoPE positions; three equal columns for text.
+      image_index: [t] int32, row of the vision output, `NO_IMAGE` for text.
+      patches: [p, C] float32, normalised flat patches; a class token is one row of zeros.
+      patch_segments: [p] int32, number of the image within the example, from 1.
+      patch_positions: [p] int32, row of the tower's position table; 0 is the class token.
+    """
+
+    id: str
+    tokens: np.ndarray
+    trained: np.ndarray
+    positions: np.ndarray
+    image_index: np.ndarray
+    patches: np.ndarray
+    patch_segments: np.ndarray
+    patch_positions: np.ndarray
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """(tokens, patches), what packing needs to know."""
+        return len(self.tokens), len(self.patches)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Vision:
+    """The patch buffer of a batch.
+
+    Attributes:
+      patches: [B, P, C] float32.
+      segment_ids: [B, P] int32, image number within the row, 0 = padding.
+      positions: [B, P] int32, row of the position table.
+    """
+
+    patches: jax.Array
+    segment_ids: jax.Array
+    positions: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Packed rows.
+
+    Attributes:
+      tokens: [B, T] int32.
+      targets: [B, T] int32, the next token of the same example; 0 where the weight is 0.
+      loss_weights: [B, T] float32, 1 where the target is a trained token.
+      segment_ids: [B, T] int32, example number within the row, 0 = padding.
+      positions: [B, T, 3] int32.
+      image_index: [B, T] int32, row of the vision output, `NO_IMAGE` elsewhere.
+      vision: the patch buffer.
+    """
+
+    tokens: jax.Array
+    targets: jax.Array
+    loss_weights: jax.Array
+    segment_ids: jax.Array
+    positions: jax.Array
+    image_index: jax.Array
+    vision: Vision
+
+
+def collate_row(examples: Sequence[Example], budget: Budget, channels: int) -> Batch:
+    """Lays examples side by side in one row: a Batch without its leading B axis, in numpy.
+
+    Raises:
+      ValueError: the examples do not fit the budget; packing promised that they do.
+    """
+    text, patch = budget.tokens, budget.patches
+    row = Batch(
+        tokens=np.zeros(text, np.int32),
+        targets=np.zeros(text, np.int32),
+        loss_weights=np.zeros(text, np.float32),
+        segment_ids=np.zeros(text, np.int32),
+        positions=np.zeros((text, 3), np.int32),
+        image_index=np.full(text, NO_IMAGE, np.int32),
+        vision=Vision(
+            patches=np.zeros((patch, channels), np.float32),
+            segment_ids=np.zeros(patch, np.int32),
+            positions=np.zeros(patch, np.int32),
+        ),
+    )
+    t = p = images = 0
+    for number, example in enumerate(examples, start=1):
+        length, patches = example.lengths
+        if t + length > text or p + patches > patch:
+            raise ValueError(f"record {example.id!r}: row of {budget} is over-full")
+        here, there = slice(t, t + length), slice(p, p + patches)
+        row.tokens[here] = example.tokens
+        row.targets[t : t + length - 1] = np.where(example.trained[1:], example.tokens[1:], 0)
+        row.loss_weights[t : t + length - 1] = example.trained[1:]
+        row.segment_ids[here] = number
+        row.positions[here] = example.positions
+        row.image_index[here] = np.where(
+            example.image_index == NO_IMAGE, NO_IMAGE, example.image_index + p
+        )
+        if patches:
+            row.vision.patches[there] = example.patches
+            row.vision.segment_ids[there] = example.patch_segments + images
+            row.vision.positions[there] = example.patch_positions
+            images += int(example.patch_segments.max())
+        t, p = t + length, p + patches
+    return row
+
+
+def collate(rows: Sequence[Sequence[Example]], budget: Budget, channels: int) -> Batch:
+    """Stacks packed rows into a Batch of numpy arrays, [B, ...]."""
+    packed = [collate_row(row, budget, channels) for row in rows]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *packed)
