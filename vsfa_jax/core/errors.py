@@ -1,0 +1,25 @@
+"""Faults of what the user gave: each message says where, what was found, and what was wanted."""
+
+
+class UserError(Exception):
+    """A fault of the user's input. Entry points print its message and exit with status 2."""
+
+
+class ConfigError(UserError):
+    """A setting is unknown, of the wrong type, or contradicts another."""
+
+
+class DataError(UserError):
+    """A record, a JSONL line or a data set directory cannot be used."""
+
+
+class ImageError(DataError):
+    """The bytes of an image cannot be used."""
+
+
+class CheckpointError(UserError):
+    """A working directory or a checkpoint in it is missing, foreign, damaged or cannot be written."""
+
+
+class WeightsError(UserError):
+    """A base model's weights are missing, unused, misshapen or in a refused format."""
