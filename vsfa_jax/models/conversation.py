@@ -1,0 +1,92 @@
+"""From a conversation to tokens and a loss mask, through the checkpoint's own chat template.
+
+    rendered   <s>USER: <image> what ? ASSISTANT: a knife</s>
+    trained                                      ^^^^^^^^^^^^
+
+The mask comes from rendering message prefixes: what the template adds for an assistant's message,
+after its generation prompt, is trained. Nothing is searched for in the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vsfa_jax.core.errors import DataError
+from vsfa_jax.data.record import Message
+
+MARK = "<image>"
+
+
+def template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages in the chat template's form: content split at image marks, nothing stripped."""
+    return [{"role": m.role, "content": _parts(m.content)} for m in messages]
+
+
+def _parts(content: str) -> list[dict[str, str]]:
+    parts: list[dict[str, str]] = []
+    for number, text in enumerate(content.split(MARK)):
+        if number:
+            parts.append({"type": "image"})
+        if text:
+            parts.append({"type": "text", "text": text})
+    return parts
+
+
+def read_messages(conversation: Mapping[str, Any], where: str) -> tuple[Message, ...]:
+    """The messages of a conversation dict.
+
+    Raises:
+      DataError: the number of image marks is not the number of images.
+    """
+    messages = tuple(Message(m["role"], m["content"]) for m in conversation["messages"])
+    marks = sum(m.content.count(MARK) for m in messages)
+    images = len(conversation.get("images", ()))
+    if marks != images:
+        raise DataError(f"{where}: found {marks} {MARK} marks and {images} images")
+    return messages
+
+
+Render = Callable[..., str]
+
+
+def trained_spans(messages: Sequence[Message], render: Render, where: str) -> list[tuple[int, int]]:
+    """Character spans [start, end) of `render(messages)` that the assistant says.
+
+    Args:
+      messages: the conversation.
+      render: (messages, add_generation_prompt=bool) -> text, images expanded.
+      where: the record, for errors.
+
+    Raises:
+      DataError: the rendering of a prefix of the messages is not a prefix of the whole.
+    """
+    whole = render(messages, add_generation_prompt=False)
+    spans = []
+    for number, message in enumerate(messages):
+        if message.role != "assistant":
+            continue
+        before = render(messages[:number], add_generation_prompt=True)
+        after = render(messages[: number + 1], add_generation_prompt=False)
+        if not (whole.startswith(after) and after.startswith(before)):
+            raise DataError(
+                f"{where}: the chat template renders the first {number + 1} messages differently "
+                "alone and within the conversation, so what is trained cannot be told"
+            )
+        spans.append((len(before), len(after)))
+    return spans
+
+
+def tokenize(
+    text: str, spans: Sequence[tuple[int, int]], tokenizer: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens [t] int32 of rendered text, and [t] bool, True for those that start in a span."""
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    tokens = np.asarray(encoded["input_ids"], np.int32)
+    offsets = np.asarray(encoded["offset_mapping"], np.int64).reshape(-1, 2)
+    trained = np.zeros(len(tokens), bool)
+    for start, end in spans:
+        trained |= (offsets[:, 0] >= start) & (offsets[:, 0] < end) & (offsets[:, 1] > start)
+    return tokens, trained

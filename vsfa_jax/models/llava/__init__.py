@@ -1,0 +1,20 @@
+"""The LLaVA-1.5 family."""
+
+from vsfa_jax.models.llava.config import read_config
+from vsfa_jax.models.llava.model import Llava as Model
+from vsfa_jax.models.llava.processor import Processor
+from vsfa_jax.models.llava.sharding import SHARDING
+from vsfa_jax.models.llava.weights import CANONICAL, IGNORED, RULES
+
+MODEL_TYPE = "llava"
+
+__all__ = [
+    "CANONICAL",
+    "IGNORED",
+    "MODEL_TYPE",
+    "RULES",
+    "SHARDING",
+    "Model",
+    "Processor",
+    "read_config",
+]

@@ -1,0 +1,104 @@
+"""Finds families by import name, and builds a Vlm from a checkpoint directory."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from vsfa_jax.core.errors import WeightsError
+from vsfa_jax.models.checkpoint_files import read_json
+from vsfa_jax.models.parameters import by_name, map_named, replace
+from vsfa_jax.models.sharding import parameter_sharding, single_device_mesh
+from vsfa_jax.models.vlm import Vlm
+from vsfa_jax.models.weights import read_weights
+
+
+def _families() -> dict[str, ModuleType]:
+    found = {}
+    for entry in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if entry.ispkg:
+            module = importlib.import_module(f"vsfa_jax.models.{entry.name}")
+            found[entry.name] = module
+    return found
+
+
+FAMILIES = _families()
+
+
+def load(
+    path_or_dir: str | Path, dtype: jnp.dtype = jnp.float32, mesh: Mesh | None = None
+) -> Vlm:
+    """Loads a checkpoint directory: config.json, *.safetensors, tokenizer and processor files.
+
+    Args:
+      path_or_dir: the directory.
+      dtype: of the loaded parameters.
+      mesh: axes data, fsdp, tensor; one device when None.
+
+    Raises:
+      WeightsError: anything about the directory that is not as the family wants it.
+    """
+    directory, family, model = _skeleton(path_or_dir)
+    mesh = mesh or single_device_mesh()
+    graph, state = nnx.split(model)
+    values = read_weights(directory, family, by_name(state), dtype, mesh)
+    return _vlm(directory, family, nnx.merge(graph, replace(state, values)), mesh)
+
+
+def initialize(
+    path_or_dir: str | Path,
+    seed: int,
+    dtype: jnp.dtype = jnp.float32,
+    mesh: Mesh | None = None,
+) -> Vlm:
+    """The same model with random weights, born sharded; the directory needs no safetensors."""
+    directory, family, _ = _skeleton(path_or_dir)
+    mesh = mesh or single_device_mesh()
+    config = family.read_config(read_json(directory / "config.json"))
+
+    def create(key: jax.Array) -> nnx.Module:
+        model = family.Model(config, key)
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), model)
+
+    graph, shapes = nnx.split(jax.eval_shape(create, jax.random.key(seed)))
+    shardings = map_named(
+        lambda name, leaf: parameter_sharding(name, leaf.shape, family.SHARDING, mesh), shapes
+    )
+    state = jax.jit(lambda key: nnx.state(create(key)), out_shardings=shardings)(
+        jax.random.key(seed)
+    )
+    return _vlm(directory, family, nnx.merge(graph, state), mesh)
+
+
+def _skeleton(path_or_dir: str | Path) -> tuple[Path, ModuleType, nnx.Module]:
+    """The directory, its family and the model's structure, with shapes in place of arrays."""
+    directory = Path(path_or_dir)
+    if not directory.is_dir():
+        raise WeightsError(f"model.path: {directory} is not a directory; a checkpoint's is wanted")
+    raw = read_json(directory / "config.json")
+    model_type = raw.get("model_type")
+    for family in FAMILIES.values():
+        if model_type == family.MODEL_TYPE:
+            config = family.read_config(raw)
+            model = jax.eval_shape(lambda key: family.Model(config, key), jax.random.key(0))
+            return directory, family, model
+    known = sorted(family.MODEL_TYPE for family in FAMILIES.values())
+    raise WeightsError(f"{directory}/config.json: model_type {model_type!r}, wanted one of {known}")
+
+
+def _vlm(directory: Path, family: ModuleType, model: nnx.Module, mesh: Mesh) -> Vlm:
+    return Vlm(
+        family=family.__name__.rpartition(".")[2],
+        config=model.config,
+        model=model,
+        processor=family.Processor(directory, model.config),
+        directory=directory,
+        mesh=mesh,
+    )

@@ -1,0 +1,105 @@
+"""A loaded model with its processor: what a user holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from vsfa_jax import decode
+from vsfa_jax.data.batch import Batch, Budget, collate
+
+Conversation = Mapping[str, Any]
+
+
+@jax.jit
+def _logits(model: Any, batch: Batch) -> jax.Array:
+    return model.logits(model.hidden(batch))
+
+
+@dataclasses.dataclass(frozen=True)
+class Vlm:
+    """A vision-language model ready to be asked.
+
+    Attributes:
+      family: a name of `models.FAMILIES`.
+      config: the family's shapes.
+      model: the Flax module, a plain pytree.
+      processor: conversations -> examples.
+      directory: where it was loaded from.
+      mesh: where its parameters lie.
+    """
+
+    family: str
+    config: Any
+    model: Any
+    processor: Any
+    directory: Path
+    mesh: Mesh
+
+    def batch(self, conversations: Sequence[Conversation]) -> Batch:
+        """One conversation a row, padded on the right to the longest.
+
+        Raises:
+          DataError: marks and images of a conversation differ in number.
+        """
+        return self._collate(conversations, generate=False, multiple=1)
+
+    def logits(self, batch: Batch) -> jax.Array:
+        """[B, T, V] float32."""
+        return _logits(self.model, batch)
+
+    def generate(
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+        batch_size: int = 32,
+    ) -> list[str]:
+        """Answers of the assistant; greedy at temperature 0, else sampled by each one's seed.
+
+        Args:
+          conversations: each ends with a user's message.
+          max_new_tokens: the most tokens of an answer.
+          temperature: of sampling.
+          seeds: one a conversation; the same seed and prompt give the same answer in any batch.
+          batch_size: prompts decoded together.
+        """
+        seeds = list(range(len(conversations))) if seeds is None else list(seeds)
+        encoded = [self.processor.encode(c, generate=True) for c in conversations]
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i].lengths)
+        answers = [""] * len(encoded)
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            padded = chosen + [chosen[-1]] * (batch_size - len(chosen))
+            tokens = decode.generate(
+                self.model,
+                decode.collate_prompts([encoded[i] for i in padded], self.processor.channels),
+                seeds=np.asarray([seeds[i] for i in padded], np.uint32),
+                temperature=temperature,
+                max_new_tokens=max_new_tokens,
+                stop_token=self.processor.tokenizer.eos_token_id,
+            )
+            for i, row in zip(chosen, np.asarray(tokens), strict=False):
+                answers[i] = self._text(row)
+        return answers
+
+    def _text(self, row: np.ndarray) -> str:
+        stops = np.flatnonzero(row == self.processor.tokenizer.eos_token_id)
+        row = row[: stops[0]] if len(stops) else row
+        return self.processor.tokenizer.decode(row, skip_special_tokens=True).strip()
+
+    def _collate(
+        self, conversations: Sequence[Conversation], *, generate: bool, multiple: int
+    ) -> Batch:
+        examples = [self.processor.encode(c, generate=generate) for c in conversations]
+        tokens = max(len(e.tokens) for e in examples)
+        patches = max(len(e.patches) for e in examples)
+        budget = Budget(-(-tokens // multiple) * multiple, patches)
+        return collate([[e] for e in examples], budget, self.processor.channels)

@@ -1,0 +1,85 @@
+"""One optimizer step: sum of losses over sum of trained tokens, accumulated over micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from vsfa_jax.data.batch import Batch
+from vsfa_jax.state import TrainState
+
+Metrics = dict[str, jax.Array]
+
+
+def loss_sum(model: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """(sum of the weighted cross entropy in nats, sum of weights), float32 scalars."""
+    logits = model.logits(model.hidden(batch))
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    return (losses * batch.loss_weights).sum(), batch.loss_weights.sum()
+
+
+def gradients(
+    graph: Any, params: nnx.State, frozen: nnx.State, batches: Batch
+) -> tuple[jax.Array, jax.Array, nnx.State]:
+    """Loss sum, token count and gradient of the loss *sum*, over batches [M, B, ...]."""
+
+    def loss(params: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return loss_sum(nnx.merge(graph, params, frozen), batch)
+
+    def accumulate(carry: tuple[Any, ...], batch: Batch) -> tuple[tuple[Any, ...], None]:
+        total, tokens, sums = carry
+        (value, count), grads = jax.value_and_grad(loss, has_aux=True)(params, batch)
+        sums = jax.tree.map(lambda a, b: a + b.astype(jnp.float32), sums, grads)
+        return (total + value, tokens + count, sums), None
+
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), params)
+    carry = (jnp.float32(0), jnp.float32(0), zeros)
+    return jax.lax.scan(accumulate, carry, batches)[0]
+
+
+def make_train_step(
+    graph: Any, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
+    """The step to be jitted: (state, frozen, batches [M, B, ...]) -> (state, metrics).
+
+    A step whose loss or gradient is not finite leaves the state as it was and says
+    `finite` = 0; the loop decides what to do.
+    """
+
+    def train_step(
+        state: TrainState, frozen: nnx.State, batches: Batch
+    ) -> tuple[TrainState, Metrics]:
+        total, tokens, sums = gradients(graph, state.params, frozen, batches)
+        grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(tokens, 1), sums)
+        norm = optax.global_norm(grads)
+        finite = jnp.isfinite(total) & jnp.isfinite(norm)
+        updates, moments = optimizer.update(grads, state.optimizer, state.params)
+        new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), moments)
+        new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+        metrics = {
+            "loss": total / jnp.maximum(tokens, 1),
+            "trained_tokens": tokens,
+            "grad_norm": norm,
+            "finite": finite,
+        }
+        return new, metrics
+
+    return train_step
+
+
+def make_eval_step(
+    graph: Any,
+) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, jax.Array]]:
+    """The held-out loss: (params, frozen, batch [B, ...]) -> (loss sum, trained tokens)."""
+
+    def eval_step(
+        params: nnx.State, frozen: nnx.State, batch: Batch
+    ) -> tuple[jax.Array, jax.Array]:
+        return loss_sum(nnx.merge(graph, params, frozen), batch)
+
+    return eval_step
