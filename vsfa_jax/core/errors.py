@@ -23,3 +23,7 @@ class CheckpointError(UserError):
 
 class WeightsError(UserError):
     """A base model's weights are missing, unused, misshapen or in a refused format."""
+
+
+class TrainingError(Exception):
+    """Training cannot go on, through no setting's fault: a loss or a gradient is not finite."""
