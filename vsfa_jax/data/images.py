@@ -13,7 +13,7 @@ from vsfa_jax.core.errors import ImageError
 
 MAX_IMAGE_PIXELS = 64_000_000
 # Pillow also opens formats that run other programs (EPS); these are the ones people train on.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 # What Pillow's readers raise at damaged bytes, as seen by flipping and cutting files.
 FAULTS = (
     OSError,
@@ -23,6 +23,7 @@ FAULTS = (
     LookupError,
     EOFError,
     ArithmeticError,
+    RuntimeError,
     struct.error,
     zlib.error,
 )
