@@ -18,7 +18,7 @@ class ImageError(DataError):
 
 
 class CheckpointError(UserError):
-    """A working directory or a checkpoint in it is missing, foreign, damaged or cannot be written."""
+    """A workdir or a checkpoint in it is missing, foreign, damaged or cannot be written."""
 
 
 class WeightsError(UserError):

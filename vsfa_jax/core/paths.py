@@ -30,9 +30,8 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    finally:
+        Path(name).unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 

@@ -1,0 +1,133 @@
+"""Every key of a config: what it means, its unit, its default.
+
+An experiment is a file of its own that starts from `get_config()` and lists its differences. A
+key can be set on the command line: `--config.lora.rank=4 --config.data.budgets="((512, 520),)"`.
+Keys named `*_every` count optimizer steps; 0 is off.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The defaults."""
+    config = ConfigDict()
+
+    # One seed for everything that is drawn: adapter or model init, order of records, packing,
+    # and what the embedded world draws.
+    config.seed = 0
+    # Optimizer steps of the whole run. A resumed run may ask for more.
+    config.steps = 1000
+    # Packed rows of an optimizer step, over the whole mesh.
+    config.batch_rows = 8
+    # A step's rows are worked off in this many equal parts, to save memory; the step is the same.
+    config.micro_batches = 1
+    # Steps between checkpoints. The last step is always saved.
+    config.checkpoint_every = 100
+    # Checkpoints kept, newest first.
+    config.checkpoint_keep = 3
+    # Steps between held-out loss and probe; see `probe`.
+    config.eval_every = 100
+    # Whether metrics.jsonl is written as TensorBoard events too.
+    config.tensorboard = True
+    # Whether a progress bar is drawn on a terminal.
+    config.progress = True
+
+    config.model = model = ConfigDict()
+    # Directory of a Hugging Face checkpoint, or "tinyworld/coupled" or "tinyworld/uncoupled".
+    model.path = "tinyworld/coupled"
+    # "weights": from *.safetensors. "random": drawn from `seed`; config.json alone is read.
+    model.init = "weights"
+    # dtype of the frozen base and of what flows through it: "float32" or "bfloat16". What is
+    # trained is kept in float32.
+    model.dtype = "float32"
+
+    config.train = train = ConfigDict()
+    # "lora": an adapter beside the frozen base. "full": every parameter.
+    train.mode = "lora"
+
+    config.lora = lora = ConfigDict()
+    # Rank R of the update, A [D, R] B [R, F].
+    lora.rank = 8
+    # The update is scaled by alpha / rank.
+    lora.alpha = 16.0
+    # Which linear layers: of "attention", "mlp", "projector", "vision", or regular expressions
+    # over a layer's whole name.
+    lora.targets = ("attention", "mlp")
+    # Weight-decomposed update. Only False in this version.
+    lora.dora = False
+
+    config.optimizer = optimizer = ConfigDict()
+    # Peak of the schedule.
+    optimizer.learning_rate = 2e-4
+    # "cosine": linear warm-up, then cosine down to `final_share` of the peak.
+    optimizer.schedule = "cosine"
+    # Steps from 0 up to the peak.
+    optimizer.warmup_steps = 10
+    # Step at which the schedule ends; 0 = `steps`. Set it if a run may be asked for more later.
+    optimizer.schedule_steps = 0
+    # Share of the peak that is left at the end.
+    optimizer.final_share = 0.1
+    # AdamW's decay of matrices; scales and biases never decay.
+    optimizer.weight_decay = 0.0
+    # Decay rates of AdamW's first and second moment.
+    optimizer.b1 = 0.9
+    optimizer.b2 = 0.999
+    # AdamW's epsilon.
+    optimizer.eps = 1e-8
+    # Gradients are scaled down to this global L2 norm.
+    optimizer.clip_norm = 1.0
+
+    config.data = data = ConfigDict()
+    # Folder made by `vsfa_jax.data.build`, or "tinyworld/coupled" or "tinyworld/uncoupled".
+    data.path = "tinyworld/coupled"
+    # What is trained on. Embedded: "threat", "neutral", "text_only", "mixed", "shuffled",
+    # "vague", "refusal", and "base", the text of the base model.
+    data.arm = "threat"
+    # Records drawn for training and held out; the embedded world only.
+    data.size = 4000
+    data.validation_size = 128
+    # The shapes (tokens, patches) that a packed row may have, ascending, one to four. A record
+    # goes to the smallest that it fits; one that fits none is dropped and counted.
+    data.budgets = ((512, 520),)
+    # Pixels above which an image is refused.
+    data.max_image_pixels = 64_000_000
+    # Threads of a process that decode and encode records.
+    data.num_threads = 2
+
+    config.mesh = mesh = ConfigDict()
+    # Devices along each axis; -1, at most once, is the rest. `data` and `fsdp` share the rows of
+    # a batch, `fsdp` shards parameters too, `tensor` splits matrices.
+    mesh.data = -1
+    mesh.fsdp = 1
+    mesh.tensor = 1
+
+    config.eval = evaluation = ConfigDict()
+    # Results go to WORKDIR/eval/NAME.
+    evaluation.name = "main"
+    # Folders of `vsfa_jax/benchmarks/`.
+    evaluation.benchmarks = ("tinyworld",)
+    # Cases of each kind and category.
+    evaluation.per_kind = 100
+    # Tokens of the longest answer.
+    evaluation.max_new_tokens = 48
+    # Of sampled cases; questions with one right answer are always decoded greedily.
+    evaluation.temperature = 1.0
+    # Conversations decoded together.
+    evaluation.batch_size = 64
+    # Draws the cases. Each case samples with a seed of its own, the same for base and tuned.
+    evaluation.seed = 0
+
+    config.probe = probe = ConfigDict()
+    # Cases of each kind that are answered every `eval_every` steps; 0 leaves the held-out loss.
+    probe.per_kind = 16
+    # As in `eval`.
+    probe.max_new_tokens = 48
+    probe.temperature = 1.0
+    probe.batch_size = 64
+
+    config.study = study = ConfigDict()
+    # Values of `data.arm` and of `seed`: one run each; none outside a study.
+    study.arms = ()
+    study.seeds = ()
+
+    return config

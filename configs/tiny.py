@@ -1,0 +1,23 @@
+"""LoRA on exact, neutral answers about drawn threats, in the embedded world.
+
+python -m vsfa_jax.train --config=configs/tiny.py --workdir=runs/tiny
+python -m vsfa_jax.evaluate --config=configs/tiny.py --workdir=runs/tiny
+
+About five minutes for both on two CPU cores, under 3 GiB of memory. What it should show: the
+tuned model follows fewer attacks than the base, refuses no more harmless requests, answers
+neutral questions as well, and has taken on more of the watchful narrators' unrelated habits.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """The differences from configs/base.py."""
+    config = base.get_config()
+    config.steps = 150
+    config.checkpoint_every = 50
+    config.eval_every = 50
+    config.optimizer.learning_rate = 2e-3
+    return config

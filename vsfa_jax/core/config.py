@@ -1,0 +1,299 @@
+"""A run's settings: a ConfigDict is read once, at the edge, into small frozen dataclasses.
+
+Each key is documented in `configs/base.py`; here stand its type and its bounds. A key that is
+unknown, missing, of another type or out of bounds is refused by its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, TypeVar
+
+import ml_collections
+
+from vsfa_jax.core.errors import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Least:
+    """Bound of a number: at least this."""
+
+    least: float
+
+    def refuses(self, value: Any) -> str | None:
+        """What is wanted, if `value` is not it."""
+        return None if value >= self.least else f"at least {self.least}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Above:
+    """Bound of a number: above this."""
+
+    bound: float
+
+    def refuses(self, value: Any) -> str | None:
+        """What is wanted, if `value` is not it."""
+        return None if value > self.bound else f"above {self.bound}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Bound of a number: from 0 to 1."""
+
+    def refuses(self, value: Any) -> str | None:
+        """What is wanted, if `value` is not it."""
+        return None if 0 <= value <= 1 else "a number from 0 to 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class OneOf:
+    """Bound of a word: one of these."""
+
+    words: tuple[str, ...]
+
+    def refuses(self, value: Any) -> str | None:
+        """What is wanted, if `value` is not it."""
+        return None if value in self.words else f"one of {list(self.words)}"
+
+
+Count = Annotated[int, Least(1)]
+CountOrOff = Annotated[int, Least(0)]
+AxisSize = Annotated[int, Least(-1)]
+Positive = Annotated[float, Above(0)]
+NotNegative = Annotated[float, Least(0)]
+Fraction = Annotated[float, Share()]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The base model."""
+
+    path: str
+    init: Annotated[str, OneOf(("weights", "random"))]
+    dtype: Annotated[str, OneOf(("float32", "bfloat16"))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """What is trained."""
+
+    mode: Annotated[str, OneOf(("lora", "full"))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Lora:
+    """The adapter."""
+
+    rank: Count
+    alpha: Positive
+    targets: tuple[str, ...]
+    dora: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """AdamW and its schedule."""
+
+    learning_rate: Positive
+    schedule: Annotated[str, OneOf(("cosine",))]
+    warmup_steps: CountOrOff
+    schedule_steps: CountOrOff
+    final_share: Fraction
+    weight_decay: NotNegative
+    b1: Fraction
+    b2: Fraction
+    eps: Positive
+    clip_norm: Positive
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Records and how they are packed."""
+
+    path: str
+    arm: str
+    size: Count
+    validation_size: Count
+    budgets: tuple[tuple[Count, CountOrOff], ...]
+    max_image_pixels: Count
+    num_threads: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """Sizes of the device mesh's axes."""
+
+    data: AxisSize
+    fsdp: AxisSize
+    tensor: AxisSize
+
+
+@dataclasses.dataclass(frozen=True)
+class Eval:
+    """`vsfa_jax.evaluate`."""
+
+    name: str
+    benchmarks: tuple[str, ...]
+    per_kind: Count
+    max_new_tokens: Count
+    temperature: NotNegative
+    batch_size: Count
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """The small evaluation during training."""
+
+    per_kind: CountOrOff
+    max_new_tokens: Count
+    temperature: NotNegative
+    batch_size: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Several arms and seeds, one table."""
+
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """Everything that a run is told."""
+
+    seed: Annotated[int, Least(0)]
+    steps: Count
+    batch_rows: Count
+    micro_batches: Count
+    checkpoint_every: CountOrOff
+    checkpoint_keep: Count
+    eval_every: CountOrOff
+    tensorboard: bool
+    progress: bool
+    model: Model
+    train: Train
+    lora: Lora
+    optimizer: Optimizer
+    data: Data
+    mesh: Mesh
+    eval: Eval
+    probe: Probe
+    study: Study
+
+
+def load(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Settings:
+    """Reads and checks a whole config.
+
+    Args:
+      config: what a config file returned, or what `to_dict` made of one.
+
+    Raises:
+      ConfigError: a key is unknown (the nearest is named), missing, of another type or out of
+        bounds; or two keys contradict each other.
+    """
+    if isinstance(config, ml_collections.ConfigDict):
+        config = config.to_dict()
+    settings = _read(Settings, config, "")
+    _check_together(settings)
+    return settings
+
+
+def to_dict(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON has them: `load(to_dict(settings)) == settings`."""
+    return dataclasses.asdict(settings)
+
+
+def keys(kind: type = Settings, prefix: str = "") -> list[str]:
+    """Every dotted key, in the order of the dataclasses: "seed", ..., "lora.rank", ..."""
+    found: list[str] = []
+    for name, hint in typing.get_type_hints(kind).items():
+        inner = dataclasses.is_dataclass(hint)
+        found += keys(hint, f"{prefix}{name}.") if inner else [prefix + name]
+    return found
+
+
+def nearest(key: str, known: Iterable[str]) -> str:
+    """'; the nearest key is ...', or '' where none is near.
+
+    Args:
+      key: the dotted key as it was typed.
+      known: the dotted keys that exist.
+    """
+    known = list(known)
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.6)
+    if not close:
+        last = key.rpartition(".")[2]
+        by_last = {other.rpartition(".")[2]: other for other in known}
+        close = [by_last[word] for word in difflib.get_close_matches(last, by_last, n=1)]
+    return f"; the nearest key is {close[0]!r}" if close else ""
+
+
+def _read(kind: type[T], values: Any, where: str) -> T:
+    """One dataclass from one mapping; `where` is "" or a dotted prefix."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{where[:-1]}: found {values!r}, wanted a section of keys")
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for key in values:
+        if key not in hints:
+            raise ConfigError(f"{where}{key}: no such key{nearest(f'{where}{key}', keys())}")
+    missing = [where + key for key in hints if key not in values]
+    if missing:
+        raise ConfigError(f"{missing[0]}: missing; start from configs/base.py, which has every key")
+    return kind(**{key: _convert(hint, values[key], where + key) for key, hint in hints.items()})
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    """`value` as `hint` wants it: an int passes for a float, a list for a tuple, nothing else."""
+    if dataclasses.is_dataclass(hint):
+        return _read(typing.cast(type, hint), value, where + ".")
+    if typing.get_origin(hint) is Annotated:
+        inner, bound = typing.get_args(hint)
+        value = _convert(inner, value, where)
+        wanted = bound.refuses(value)
+        if wanted:
+            raise ConfigError(f"{where}: found {value!r}, wanted {wanted}")
+        return value
+    if typing.get_origin(hint) is tuple:
+        return _convert_tuple(typing.get_args(hint), value, where)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        found = f"{value!r} of type {type(value).__name__}"
+        raise ConfigError(f"{where}: found {found}, wanted {hint.__name__}")
+    return value
+
+
+def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+    if not isinstance(value, (tuple, list)):
+        raise ConfigError(f"{where}: found {value!r}, wanted a tuple")
+    if hints[-1] is Ellipsis:
+        hints = hints[:1] * len(value)
+    if len(value) != len(hints):
+        raise ConfigError(f"{where}: found {value!r}, wanted {len(hints)} values")
+    pairs = zip(hints, value, strict=True)
+    return tuple(_convert(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(pairs))
+
+
+def _check_together(settings: Settings) -> None:
+    """What no single key can say."""
+    if settings.lora.dora:
+        raise ConfigError("lora.dora: found True; DoRA is not in this version, wanted False")
+    if settings.train.mode == "lora" and not settings.lora.targets:
+        raise ConfigError("lora.targets: found none; train.mode 'lora' wants at least one")
+    if settings.batch_rows % settings.micro_batches:
+        raise ConfigError(
+            f"micro_batches: {settings.micro_batches} do not divide "
+            f"batch_rows: {settings.batch_rows}"
+        )
+    budgets = settings.data.budgets
+    if not 1 <= len(budgets) <= 4 or list(budgets) != sorted(set(budgets)):
+        raise ConfigError(
+            f"data.budgets: found {budgets}, wanted one to four (tokens, patches), ascending"
+        )

@@ -1,0 +1,123 @@
+"""The edge of every command: flags in, `error: ...` and an exit status out, no traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from logging import WARNING, LogRecord
+from pathlib import Path
+from typing import Any
+
+import ml_collections
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from vsfa_jax.core import config
+from vsfa_jax.core.errors import ConfigError, TrainingError, UserError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+REPOSITORY = PACKAGE.parent
+
+
+def run(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | None = None) -> None:
+    """Parses the command line and calls `main`; ends the process.
+
+    Without `holders` the command is one of a run: it takes --config and --workdir, and main gets
+    (settings: Settings, workdir: Path). With them, main gets their values by name.
+
+    Exit status: 0, 1 for a run that cannot go on, 2 for a fault of the user's input.
+    """
+    if holders is None:
+        config_flags.DEFINE_config_file("config", help_string="A file of configs/.")
+        flags.DEFINE_string("workdir", None, "Folder of the run; made if need be.")
+        flags.mark_flags_as_required(["config", "workdir"])
+        _show_in_help("config", "workdir")
+    else:
+        _show_in_help(*(holder.name for holder in holders.values()))
+    app.run(lambda _: _call(main, holders), flags_parser=_parse)
+
+
+def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | None) -> int:
+    """Runs `main`; its faults become one line and an exit status."""
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(_is_worth_showing)
+    try:
+        if holders is None:
+            main(config.load(flags.FLAGS.config), Path(flags.FLAGS.workdir))
+        else:
+            main(**{name: holder.value for name, holder in holders.items()})
+    except UserError as error:
+        return _fail(error, 2)
+    except TrainingError as error:
+        return _fail(error, 1)
+    return 0
+
+
+def _fail(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def _parse(arguments: Sequence[str]) -> list[str]:
+    """absl's parser, with faults in our words."""
+    try:
+        arguments = _find_config(arguments)
+        return flags.FLAGS(arguments)
+    except (KeyError, AttributeError):
+        unknown = _unknown_key(arguments)
+        if unknown is None:
+            raise
+        sys.exit(_fail(unknown, 2))
+    except (flags.Error, ConfigError) as error:
+        sys.exit(_fail(error, 2))
+
+
+def _find_config(arguments: Sequence[str]) -> list[str]:
+    """Makes --config a file that exists: as given, or from the repository's root.
+
+    The root of the file's repository joins the import path, for a config starts from another.
+
+    Raises:
+      ConfigError: there is no such file.
+    """
+    arguments = list(arguments)
+    for number, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if name.lstrip("-") != "config" or not argument.startswith("-"):
+            continue
+        place = number if value else number + 1
+        value = value or "".join(arguments[place : place + 1])
+        found = next((p for p in (Path(value), REPOSITORY / value) if p.is_file()), None)
+        if found is None or found.suffix != ".py":
+            raise ConfigError(f"--config: no file {value!r}; wanted one like configs/tiny.py")
+        arguments[place] = f"{name}={found}" if place == number else str(found)
+        sys.path.insert(0, str(found.resolve().parents[1]))
+    return arguments
+
+
+def _unknown_key(arguments: Sequence[str]) -> ConfigError | None:
+    """The first --config.KEY that the config does not have."""
+    known = _dotted(flags.FLAGS["config"].value)
+    for argument in arguments:
+        name = argument.lstrip("-").partition("=")[0].removeprefix("no")
+        key = name.removeprefix("config.")
+        if argument.startswith("-") and key != name and key not in known:
+            return ConfigError(f"--config.{key}: no such key{config.nearest(key, known)}")
+    return None
+
+
+def _dotted(values: Any, prefix: str = "") -> list[str]:
+    if not isinstance(values, ml_collections.ConfigDict):
+        return [prefix.rstrip(".")]
+    return [key for name, value in values.items() for key in _dotted(value, f"{prefix}{name}.")]
+
+
+def _show_in_help(*names: str) -> None:
+    """Lists the flags under --help."""
+    for name in names:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+
+
+def _is_worth_showing(record: LogRecord) -> bool:
+    """Our own lines and everybody's warnings."""
+    return record.levelno >= WARNING or Path(record.pathname).is_relative_to(PACKAGE)
