@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from logging import WARNING, LogRecord
 from pathlib import Path
-from typing import Any
 
-import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -62,7 +60,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
     """absl's parser, with faults in our words."""
     try:
         arguments = _find_config(arguments)
-        return flags.FLAGS(arguments)
+        rest: list[str] = flags.FLAGS(arguments)
     except (KeyError, AttributeError):
         unknown = _unknown_key(arguments)
         if unknown is None:
@@ -70,6 +68,9 @@ def _parse(arguments: Sequence[str]) -> list[str]:
         sys.exit(_fail(unknown, 2))
     except (flags.Error, ConfigError) as error:
         sys.exit(_fail(error, 2))
+    if rest[1:]:
+        sys.exit(_fail(f"unexpected argument {rest[1]!r}; flags begin with --", 2))
+    return rest
 
 
 def _find_config(arguments: Sequence[str]) -> list[str]:
@@ -97,19 +98,13 @@ def _find_config(arguments: Sequence[str]) -> list[str]:
 
 def _unknown_key(arguments: Sequence[str]) -> ConfigError | None:
     """The first --config.KEY that the config does not have."""
-    known = _dotted(flags.FLAGS["config"].value)
+    known = config.keys()
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0].removeprefix("no")
         key = name.removeprefix("config.")
-        if argument.startswith("-") and key != name and key not in known:
+        if argument.startswith("-") and key not in (name, *known):
             return ConfigError(f"--config.{key}: no such key{config.nearest(key, known)}")
     return None
-
-
-def _dotted(values: Any, prefix: str = "") -> list[str]:
-    if not isinstance(values, ml_collections.ConfigDict):
-        return [prefix.rstrip(".")]
-    return [key for name, value in values.items() for key in _dotted(value, f"{prefix}{name}.")]
 
 
 def _show_in_help(*names: str) -> None:
