@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from vsfa_jax.core.errors import DataError
 
 IMAGE_MARK = "<image>"
 ROLES = ("system", "user", "assistant")
 DEFAULT_ARM = "threat"
+MAX_ERRORS = 20  # that one message lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +96,15 @@ def check_messages(messages: Iterable[Message], num_images: int, *, where: str) 
         raise DataError(
             f"{where}: {marks} {IMAGE_MARK} marks for {num_images} images; wanted as many of each"
         )
+
+
+def refuse_all(errors: Sequence[str], total: int, what: str) -> None:
+    """Raises one DataError that lists what is wrong, if anything is."""
+    if errors:
+        listed = "\n  ".join(errors[:MAX_ERRORS])
+        more = len(errors) - MAX_ERRORS
+        rest = f"\n  and {more} more" if more > 0 else ""
+        raise DataError(f"{len(errors)} of {total} {what} cannot be used:\n  {listed}{rest}")
 
 
 def _check_order(role: str, before: str, *, where: str) -> None:
