@@ -1,4 +1,4 @@
-"""Package of vsfa_jax. Bounds of jax and flax are pairs that belong together; see CONTRIBUTING.md."""
+"""The package. Bounds of jax and flax are pairs that belong together; see CONTRIBUTING.md."""
 
 import re
 from pathlib import Path
