@@ -42,10 +42,23 @@ def gradients(
     return jax.lax.scan(accumulate, carry, batches)[0]
 
 
+def jit_train_step(
+    graph: Any, optimizer: optax.GradientTransformation, state: TrainState
+) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
+    """The jitted step; it takes the state's buffers and gives the new one the same shardings.
+
+    Left to itself the compiler may place the new state otherwise, and the second step would
+    compile again.
+    """
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
+    train_step = make_train_step(graph, optimizer)
+    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+
+
 def make_train_step(
     graph: Any, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
-    """The step to be jitted: (state, frozen, batches [M, B, ...]) -> (state, metrics).
+    """The step before jit: (state, frozen, batches [M, B, ...]) -> (state, metrics).
 
     A step whose loss or gradient is not finite leaves the state as it was and says
     `finite` = 0; the loop decides what to do.
@@ -56,7 +69,7 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         total, tokens, sums = gradients(graph, state.params, frozen, batches)
         grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(tokens, 1), sums)
-        norm = optax.global_norm(grads)
+        norm = optax.tree.norm(grads)
         finite = jnp.isfinite(total) & jnp.isfinite(norm)
         updates, moments = optimizer.update(grads, state.optimizer, state.params)
         new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), moments)

@@ -22,7 +22,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsError(f"{path}: not found; a Hugging Face checkpoint directory has it") from None
+        raise WeightsError(
+            f"{path}: not found; a Hugging Face checkpoint directory has it"
+        ) from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise WeightsError(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict):

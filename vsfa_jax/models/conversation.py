@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from vsfa_jax.core.errors import DataError
-from vsfa_jax.data.record import Message
-
-MARK = "<image>"
+from vsfa_jax.data.record import IMAGE_MARK, Message
 
 
 def template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -27,7 +25,7 @@ def template_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 def _parts(content: str) -> list[dict[str, str]]:
     parts: list[dict[str, str]] = []
-    for number, text in enumerate(content.split(MARK)):
+    for number, text in enumerate(content.split(IMAGE_MARK)):
         if number:
             parts.append({"type": "image"})
         if text:
@@ -42,10 +40,10 @@ def read_messages(conversation: Mapping[str, Any], where: str) -> tuple[Message,
       DataError: the number of image marks is not the number of images.
     """
     messages = tuple(Message(m["role"], m["content"]) for m in conversation["messages"])
-    marks = sum(m.content.count(MARK) for m in messages)
+    marks = sum(m.content.count(IMAGE_MARK) for m in messages)
     images = len(conversation.get("images", ()))
     if marks != images:
-        raise DataError(f"{where}: found {marks} {MARK} marks and {images} images")
+        raise DataError(f"{where}: found {marks} {IMAGE_MARK} marks and {images} images")
     return messages
 
 

@@ -1,7 +1,7 @@
 """The one place where matrices are multiplied, and where an adapter attaches.
 
-    y = x W + b               frozen or trained
-      + scale (x A) B         when an adapter is attached
+y = x W + b               frozen or trained
+  + scale (x A) B         when an adapter is attached
 """
 
 from __future__ import annotations

@@ -32,9 +32,7 @@ def _families() -> dict[str, ModuleType]:
 FAMILIES = _families()
 
 
-def load(
-    path_or_dir: str | Path, dtype: jnp.dtype = jnp.float32, mesh: Mesh | None = None
-) -> Vlm:
+def load(path_or_dir: str | Path, dtype: jnp.dtype = jnp.float32, mesh: Mesh | None = None) -> Vlm:
     """Loads a checkpoint directory: config.json, *.safetensors, tokenizer and processor files.
 
     Args:

@@ -15,7 +15,9 @@ AXES = ("data", "fsdp", "tensor")
 Table = Mapping[str, tuple[str | None, ...]]
 
 
-def parameter_sharding(name: str, shape: tuple[int, ...], table: Table, mesh: Mesh) -> NamedSharding:
+def parameter_sharding(
+    name: str, shape: tuple[int, ...], table: Table, mesh: Mesh
+) -> NamedSharding:
     """The sharding of one parameter: the first rule whose pattern matches its name.
 
     Raises:

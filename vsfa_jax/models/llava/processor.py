@@ -14,9 +14,8 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.data.batch import NO_IMAGE, Example
-from vsfa_jax.data.record import Message
+from vsfa_jax.data.record import IMAGE_MARK, Message
 from vsfa_jax.models.conversation import (
-    MARK,
     read_messages,
     template_messages,
     tokenize,
@@ -54,7 +53,7 @@ class Processor:
         text = self.tokenizer.apply_chat_template(
             template_messages(messages), tokenize=False, add_generation_prompt=add_generation_prompt
         )
-        return text.replace(MARK, self.image_token * self.tokens_per_image)
+        return text.replace(IMAGE_MARK, self.image_token * self.tokens_per_image)
 
     def measure(self, messages: Sequence[Message], num_images: int) -> tuple[int, int]:
         """(tokens, patches) of a conversation, without its pixels."""
@@ -106,7 +105,7 @@ class Processor:
         )
 
     def _image_index(self, placeholders: np.ndarray, num_images: int) -> np.ndarray:
-        rows = np.arange(num_images * self.rows_per_image).reshape(num_images, -1)
+        rows = np.arange(num_images * self.rows_per_image).reshape(num_images, self.rows_per_image)
         rows = rows[:, 1:] if self.config.drop_class_token else rows
         index = np.full(len(placeholders), NO_IMAGE, np.int32)
         index[placeholders] = rows.ravel()
