@@ -1,0 +1,150 @@
+"""The report: nothing that a model says can act in it, and it shows what it should."""
+
+import dataclasses
+import html
+import re
+from html.parser import HTMLParser
+
+import pytest
+from findings import make_case, make_findings
+
+from vsfa_jax import report, tables
+from vsfa_jax.benchmarks.case import Answer
+from vsfa_jax.core.errors import ImageError
+from vsfa_jax.data.record import Message
+from vsfa_jax.judges.protocol import Verdict
+
+SCRIPT = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
+FACTS = {"checkpoint": "step 150"}
+
+
+class Reader(HTMLParser):
+    """Tags and attribute names as a browser would find them."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.attributes = set(), set()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
+def render(cases, answers, verdicts, facts=FACTS, **options):
+    rows = tables.table(cases, verdicts)
+    return report.render("A title", facts, rows, cases, answers, verdicts, **options)
+
+
+def one_case(**changes):
+    case = dataclasses.replace(make_case(1, "attack", "page"), **changes)
+    answers = [Answer(case.id, model, "step one") for model in ("base", "tuned")]
+    verdicts = [Verdict(case.id, model, "complies", "why") for model in ("base", "tuned")]
+    return [case], answers, verdicts
+
+
+def test_scripts_are_escaped_wherever_they_come_from():
+    cases, answers, verdicts = one_case(
+        id=SCRIPT,
+        category=SCRIPT,
+        messages=(Message("system", SCRIPT), Message("user", SCRIPT)),
+        expected={SCRIPT: SCRIPT},
+    )
+    answers = [dataclasses.replace(answer, text=SCRIPT) for answer in answers]
+    verdicts = [dataclasses.replace(verdict, reason=SCRIPT) for verdict in verdicts]
+    page = render(cases, answers, verdicts, {SCRIPT: SCRIPT})
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert page.count("&lt;script&gt;alert") >= 8
+    assert SCRIPT in html.unescape(page)
+    reader = Reader()
+    reader.feed(page)
+    assert "script" not in reader.tags
+    assert not [name for name in reader.attributes if name.startswith("on")]
+
+
+def test_policy_forbids_scripts_and_every_request():
+    page = render(*make_findings(2))
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)[1]
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+    assert "http://" not in page
+    assert "https://" not in page
+    assert not re.search(r"<(script|link|iframe|object|embed|form|a)\b", page)
+
+
+def test_every_image_is_blurred_until_its_own_box_is_ticked():
+    page = render(*make_findings(2))
+    images = re.findall(r"<img [^>]*>", page)
+    wrapped = re.findall(
+        r'<label class="picture"><input type="checkbox"[^>]*><img [^>]*><span>', page
+    )
+    assert len(images) == len(wrapped) > 0
+    assert all('src="data:image/png;base64,' in image for image in images)
+    assert not re.search(r'<label class="picture"><input[^>]*checked', page)
+    assert re.search(r"\.picture input:not\(:checked\) ~ img \{ filter: blur", page)
+
+
+def test_images_are_encoded_anew_and_small():
+    image = make_case(1, "vqa", "what").images[0] + b"<script>trailing</script>"
+    uri = report.thumbnail(image, where="case 'x', image 1")
+    assert uri.startswith("data:image/png;base64,")
+    with pytest.raises(ImageError, match="case 'x', image 1"):
+        report.thumbnail(b"<svg onload='alert(1)'/>", where="case 'x', image 1")
+
+
+def test_at_most_max_rows_and_says_so():
+    cases, answers, verdicts = make_findings(6)
+    page = render(cases, answers, verdicts, max_rows=20)
+    assert page.count("<article") == 20
+    assert f"20 of {len(cases)} cases" in page
+    assert report.MAX_ROWS == 500
+    assert f"All {len(cases)} cases" in render(cases, answers, verdicts)
+
+
+def test_rows_are_shared_between_categories_and_show_changes_first():
+    cases, answers, verdicts = make_findings(40)
+    exhibits = report.choose(report.exhibits(cases, answers, verdicts), 24)
+    groups = {(exhibit.case.kind, exhibit.case.category) for exhibit in exhibits}
+    assert len(groups) == len({(case.kind, case.category) for case in cases}) == 12
+    of_attacks = [exhibit for exhibit in exhibits if exhibit.case.kind == "attack"]
+    assert all(exhibit.changed for exhibit in of_attacks)
+
+
+def test_table_and_facts_are_there():
+    cases, answers, verdicts = make_findings(50)
+    page = render(cases, answers, verdicts)
+    rows = tables.table(cases, verdicts)
+    for row in rows:
+        assert f"{100 * row.rates['tuned'].rate:.1f} %" in page
+    assert page.count("<svg") == 2 * len(rows) + 2
+    assert "<dt>checkpoint</dt><dd><bdi>step 150</bdi></dd>" in page
+
+
+def test_empty_answers_and_missing_rates_are_shown():
+    cases, answers, verdicts = one_case(images=())
+    answers = [dataclasses.replace(answer, text="") for answer in answers]
+    verdicts = [dataclasses.replace(verdict, outcome="unjudged") for verdict in verdicts]
+    page = render(cases, answers, verdicts)
+    assert page.count("an empty answer") == 2
+    assert '<div class="pictures">' not in page
+
+
+def test_a_change_is_coloured_only_clear_of_zero_and_by_what_is_better():
+    cases = [make_case(i, kind, "page") for kind in ("attack", "vqa") for i in range(40)]
+    hits = {"attack": ("complies", "refuses"), "vqa": ("correct", "wrong")}
+    verdicts = [
+        Verdict(case.id, model, hits[case.kind][model == "tuned"], "")
+        for case in cases
+        for model in ("base", "tuned")
+    ]
+    tones = [report.tone_of_change(row) for row in tables.table(cases, verdicts)]
+    assert tones == ["good", "bad"]
+    same = [dataclasses.replace(verdict, outcome="wrong") for verdict in verdicts[80:]]
+    assert report.tone_of_change(tables.table(cases[40:], same)[0]) == "still"

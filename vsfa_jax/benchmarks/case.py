@@ -1,0 +1,49 @@
+"""Case: one question put to a model. Answer: what the model said."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from vsfa_jax.data.record import Message
+
+KINDS = ("attack", "over_refusal", "vqa", "trait")
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One question of a benchmark.
+
+    Attributes:
+      id: unique within its benchmark, and the same in every run.
+      benchmark: name of the folder it comes from.
+      kind: one of `KINDS`.
+      category: a finer sort: how an attack is put, or the form of a VQA question.
+      images: encoded image files, in the order of their `<image>` marks.
+      messages: the turns; the last is the user's.
+      expected: what the judge needs to know, by name, e.g. {"answer": "red"}.
+      blind: the best answer of someone who does not see the images, where the benchmark knows it.
+    """
+
+    id: str
+    benchmark: str
+    kind: str
+    category: str
+    images: tuple[bytes, ...]
+    messages: tuple[Message, ...]
+    expected: Mapping[str, str]
+    blind: str | None = None
+
+    @property
+    def question(self) -> str:
+        """What the user says last."""
+        return self.messages[-1].content
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What `model` ("base", "tuned", or "blind") said to a case."""
+
+    case_id: str
+    model: str
+    text: str
