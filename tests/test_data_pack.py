@@ -122,7 +122,7 @@ def test_fill_is_high_and_counted_right():
 def test_hash_changes_with_everything_it_stands_for():
     lengths = np.array([[10, 2], [20, 4], [30, 0]])
     base = (lengths, (Budget(64, 20),), 2, 0)
-    longer = lengths + [[0, 0], [1, 0], [0, 0]]
+    longer = lengths + np.array([[0, 0], [1, 0], [0, 0]])
     cases = [
         base,
         (longer, *base[1:]),

@@ -162,7 +162,7 @@ def write(
                     if found != wanted:
                         raise DataError(f"{out}: {found} of {wanted} records could be read back")
             os.replace(made, out)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # ArrayRecord reports a full disk by RuntimeError
         raise DataError(f"{out}: cannot be written: {error}") from error
 
 

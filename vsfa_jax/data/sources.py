@@ -50,7 +50,7 @@ class StoredSource:
     def __init__(self, rows: Any, arm: str, where: str):
         self._rows = rows
         self._where = where
-        arms = [_text(row["arm"]) for row in rows]
+        arms = [_text(self._row(i)["arm"]) for i in range(len(rows))]
         self._indices = [i for i, found in enumerate(arms) if found == arm]
         if not self._indices:
             known = ", ".join(sorted(set(arms))) or "none"
@@ -60,12 +60,19 @@ class StoredSource:
         return len(self._indices)
 
     def __getitem__(self, index: int) -> Record:
-        record, wanted = _record(self._rows[self._indices[index]])
+        record, wanted = _record(self._row(self._indices[index]))
         if records.image_digests(record.images) != wanted:
             raise DataError(
                 f"{self._where}: record {record.id!r}: an image's bytes differ from its sha256"
             )
         return record
+
+    def _row(self, number: int) -> dict[str, Any]:
+        """A row as tfds yields it; ArrayRecord reports a damaged file by a RuntimeError."""
+        try:
+            return self._rows[number]
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DataError(f"{self._where}: row {number} cannot be read: {error}") from error
 
     @functools.cached_property
     def fingerprint(self) -> str:
