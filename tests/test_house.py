@@ -185,19 +185,22 @@ def test_no_private_names_of_dependencies() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_public_functions_have_docstrings_and_type_hints() -> None:
+def test_modules_have_docstrings_and_functions_type_hints() -> None:
     bare = []
     for path in MODULES:
         tree = ast.parse(path.read_text())
-        tops = [*tree.body, *(n for c in tree.body if isinstance(c, ast.ClassDef) for n in c.body)]
-        for node in tops:
-            if not isinstance(node, ast.FunctionDef) or node.name.startswith("_"):
+        if tree.body and ast.get_docstring(tree) is None:
+            bare.append(f"{path.relative_to(ROOT)} has no docstring")
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef):
                 continue
-            where = f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}"
-            if ast.get_docstring(node) is None:
-                bare.append(f"{where} has no docstring")
-            if node.returns is None:
-                bare.append(f"{where} does not say what it returns")
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            names = [a.arg for a in given if a.annotation is None and a.arg not in ("self", "cls")]
+            names += [] if node.returns or node.name == "__init__" else ["the result"]
+            if names:
+                bare.append(
+                    f"{path.relative_to(ROOT)}:{node.lineno}: {node.name}: no type: {names}"
+                )
     assert not bare, "\n".join(bare)
 
 
