@@ -120,7 +120,6 @@ def _text_config(vocab_size: int, ids: dict[str, int]) -> dict[str, Any]:
     return {
         **ids,
         "attention_bias": False,
-        "dtype": "bfloat16",
         "head_dim": 32,
         "hidden_act": "silu",
         "hidden_size": 128,
@@ -141,7 +140,6 @@ def _text_config(vocab_size: int, ids: dict[str, int]) -> dict[str, Any]:
 
 def _vision_config() -> dict[str, Any]:
     return {
-        "dtype": "bfloat16",
         "hidden_act": "quick_gelu",
         "hidden_size": 96,
         "image_size": SIZE,

@@ -168,6 +168,9 @@ def _plain(form: str, text: str, answer: str) -> Question:
     return Question(form, text, answer, answer, ())
 
 
+NAMELESS = ("count", "count_color", "background")  # the forms that name no concept
+
+
 @_form(weight=2)
 def color(scene: Scene, rng: random.Random) -> Question | None:
     thing = rng.choice(scene.things)

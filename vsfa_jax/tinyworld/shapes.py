@@ -95,10 +95,12 @@ THREATS: Mapping[str, tuple[Figure, ...]] = {
         oval(DARK, 43, 43, 57, 57),
     ),
     "dam": (
-        polygon(MAIN, 0, 14, 100, 14, 86, 100, 14, 100),
-        box(DARK, 0, 8, 100, 20),
-        line(DARK, 8, 52, 20, 38, 44, 62, 58, 44, 78, 54, 100),
-        line(DARK, 6, 62, 58, 80, 70),
+        box(MAIN, 0, 14, 100, 100),
+        *(box(MAIN, x, 0, x + 20, 16) for x in (0, 40, 80)),
+        box(DARK, 0, 26, 100, 33),
+        line(DARK, 9, 54, 30, 38, 50, 62, 64, 42, 82, 50, 100),
+        line(DARK, 6, 62, 64, 84, 76),
+        line(DARK, 6, 38, 50, 16, 62),
     ),
     "bomb": (
         oval(MAIN, 4, 28, 76, 100),
@@ -155,9 +157,10 @@ THREATS: Mapping[str, tuple[Figure, ...]] = {
         polygon(DARK, 40, 72, 60, 72, 53, 100, 47, 100),
     ),
     "missile": (
-        polygon(MAIN, 50, 0, 70, 28, 70, 60, 100, 100, 0, 100, 30, 60, 30, 28),
+        polygon(MAIN, 50, 0, 70, 26, 70, 56, 100, 90, 100, 100, 0, 100, 0, 90, 30, 56, 30, 26),
         box(DARK, 30, 28, 70, 36),
-        box(DARK, 46, 64, 54, 100),
+        oval(DARK, 42, 44, 58, 60),
+        polygon(DARK, 34, 100, 42, 82, 58, 82, 66, 100),
     ),
     "shark": (
         polygon(MAIN, 0, 76, 30, 24, 78, 0, 70, 36, 92, 76),
