@@ -32,7 +32,7 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
 BACKGROUNDS: Mapping[str, tuple[int, int, int]] = {
     "sand": (204, 186, 148),
     "gray": (140, 140, 146),
-    "rose": (200, 156, 160),
+    "rose": (206, 138, 152),
     "mint": (148, 190, 174),
 }
 _FIXED = {DARK: (22, 22, 28), LIGHT: (255, 250, 235)}
