@@ -7,7 +7,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import optax
-from absl import logging
 from jax.sharding import NamedSharding
 from storage import OPTIMIZER, abstract, mesh, same, trees
 
@@ -29,7 +28,6 @@ def begin() -> dict:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.INFO)
     state = begin()
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train = jax.jit(step, donate_argnums=0, out_shardings=shardings)

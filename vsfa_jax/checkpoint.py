@@ -13,7 +13,6 @@ digests and the layout in `meta` are for that.
 from __future__ import annotations
 
 import dataclasses
-import logging as python_logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -74,7 +73,6 @@ class Checkpointer:
             raise ValueError(f"wanted every >= 0 and keep >= 1, found {every} and {keep}")
         self.directory = epath.Path(directory).absolute()
         self._every = every
-        _quiet_orbax()
         _refuse_foreign(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.LatestN(keep),
@@ -212,7 +210,6 @@ def restore_params(directory: str | Path, abstract: Any, step: int | None = None
     path = epath.Path(directory).absolute()
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint directory")
-    _quiet_orbax()
     _refuse_foreign(path)
     options = ocp.CheckpointManagerOptions(create=False, enable_async_checkpointing=False)
     with ocp.CheckpointManager(path, options=options) as manager:
@@ -328,15 +325,6 @@ class _Faults:
         if kind is Exception or isinstance(error, _STORAGE_ERRORS):
             first = f"{type(error).__name__}: {error}".splitlines()[0]
             raise self._error(f"{self._what}: {first[:_SHOWN_LETTERS]}") from error
-
-
-def _quiet_orbax() -> None:
-    """Orbax tells of every save in dozens of lines; warnings and errors still come through."""
-    logging.get_absl_logger().addFilter(_worth_showing)
-
-
-def _worth_showing(record: python_logging.LogRecord) -> bool:
-    return record.levelno >= python_logging.WARNING or "orbax" not in record.pathname
 
 
 def _nested(tree: Any) -> dict[str, Any]:

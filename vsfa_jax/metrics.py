@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ from vsfa_jax.core.errors import CheckpointError
 from vsfa_jax.tensorboard import ScalarWriter
 
 _FILE = "metrics.jsonl"
+_LONGEST_LINE = 1 << 20  # bytes searched for the last whole line
 
 
 class MetricsWriter:
@@ -73,7 +75,9 @@ class MetricsWriter:
         }
         line = json.dumps({"step": step, **finite}, allow_nan=False) + "\n"
         try:
-            self._file.write(line.encode())
+            data = line.encode()
+            while data:  # a nearly full disk takes a part, and says so only the next time
+                data = data[self._file.write(data) :]
             if self._scalars is not None:
                 numbers = {k: float(v) for k, v in plain.items() if isinstance(v, int | float)}
                 self._scalars.write(step, numbers)
@@ -136,11 +140,14 @@ def _repair(path: Path) -> None:
     if not path.exists():
         return
     with path.open("r+b") as file:
-        data = file.read()
-        whole = data.rfind(b"\n") + 1
-        if whole == len(data):
+        end = file.seek(0, os.SEEK_END)
+        start = max(0, end - _LONGEST_LINE)
+        file.seek(start)
+        tail = file.read(end - start)
+        whole = tail.rfind(b"\n") + 1
+        if whole == len(tail):
             return
-        if _parse(data[whole:]) is None:
-            file.truncate(whole)
+        if _parse(tail[whole:]) is None:
+            file.truncate(start + whole)
         else:
             file.write(b"\n")

@@ -73,7 +73,9 @@ class ScalarWriter:
     def _append(self, body: bytes) -> None:
         message = struct.pack("<Bd", 1 << 3 | 1, time.time()) + body
         length = struct.pack("<Q", len(message))
-        self._file.write(length + _checksum(length) + message + _checksum(message))
+        record = length + _checksum(length) + message + _checksum(message)
+        while record:  # a nearly full disk takes a part, and says so only the next time
+            record = record[self._file.write(record) :]
 
 
 def _number(field: int, value: int) -> bytes:
