@@ -144,6 +144,13 @@ def test_truncated_images_are_refused(form):
             decode_image(data[: int(len(data) * share)], where="here")
 
 
+def test_a_png_that_lacks_only_its_end_is_refused():
+    data = encode(Image.new("RGB", (4, 4), RED))
+    for length in range(len(data) - 12):
+        with pytest.raises(ImageError):
+            decode_image(data[:length], where="here")
+
+
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM"])
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of oddities before it refuses
 def test_damaged_images_are_images_or_refused_never_another_error(form):

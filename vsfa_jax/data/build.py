@@ -127,7 +127,7 @@ def choose_validation(
         if len(chosen) + len(ids) <= wanted:
             chosen.update(ids)
     if wanted and not chosen and len(groups) > 1:
-        chosen.update(min(ordered, key=len))
+        chosen.update(min(ordered, key=lambda ids: len(ids)))
     if (wanted and not chosen) or len(chosen) == len(lines) > 0:
         raise DataError(
             f"{len(lines)} records in {len(groups)} groups that share no image: none can be held "

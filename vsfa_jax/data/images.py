@@ -53,6 +53,9 @@ def decode_image(
             if width * height > max_image_pixels:
                 raise _too_large(f"{width} x {height} pixels", where, max_image_pixels)
             image.load()
+            # The last pixels of a PNG can be there while its end, with the checksum, is not.
+            if image.format == "PNG" and b"IEND" not in data:
+                raise OSError("no IEND chunk")
             return _to_rgb(ImageOps.exif_transpose(image), where)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error), where, max_image_pixels) from error

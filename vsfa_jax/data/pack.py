@@ -21,6 +21,7 @@ import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,13 +126,9 @@ class Plan:
     def save(self, path: Path | str) -> None:
         """Writes what the plan follows from, the first epoch's rows, and the hash."""
         file = io.BytesIO()
-        np.savez_compressed(
-            file,
-            lengths=self.lengths,
-            settings=np.array(self._settings()),
-            hash=np.array(self.hash),
-            **{f"rows_{i}": _flat(rows) for i, rows in enumerate(self._first)},
-        )
+        arrays: dict[str, Any] = {f"rows_{i}": _flat(rows) for i, rows in enumerate(self._first)}
+        arrays |= {"lengths": self.lengths, "settings": self._settings(), "hash": self.hash}
+        np.savez_compressed(file, **arrays)
         write_atomic(Path(path), file.getvalue())
 
     def _settings(self) -> str:
@@ -194,7 +191,7 @@ def load(path: Path | str) -> Plan:
       CheckpointError: not a plan, or what it follows from no longer gives its hash.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             kind, budgets, batch_rows, seed = json.loads(str(stored["settings"]))
             lengths, wanted = stored["lengths"], str(stored["hash"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -210,8 +207,8 @@ def load(path: Path | str) -> Plan:
 def _smallest_budget(lengths: np.ndarray, budgets: Sequence[Budget]) -> np.ndarray:
     """[N] int, number of the first budget that holds an example; -1 if none does."""
     room = np.array([dataclasses.astuple(budget) for budget in budgets])
-    fits = (lengths[:, None, :] <= room[None]).all(axis=2)
-    return np.where(fits.any(axis=1), fits.argmax(axis=1), -1)
+    fits = np.all(lengths[:, None, :] <= room[None], axis=2)
+    return np.where(np.any(fits, axis=1), np.argmax(fits, axis=1), -1)
 
 
 def _reason(length: np.ndarray, budgets: Sequence[Budget]) -> str:

@@ -173,7 +173,7 @@ def _naming(record: Record, error: UserError) -> UserError:
 def _read_lengths(path: Path, key: str) -> np.ndarray | None:
     """The lengths kept in a file, or None where it is absent, damaged or of another key."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return stored["lengths"] if str(stored["key"]) == key else None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
+from google.protobuf.json_format import ParseError
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.data import record as records
@@ -95,7 +96,7 @@ def open_source(path: Path | str, split: str = "train", arm: str = DEFAULT_ARM) 
     directory = find_set(Path(path))
     try:
         builder = tfds.builder_from_directory(str(directory))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ParseError) as error:
         raise DataError(f"{directory}: not a readable tfds data set: {error}") from error
     found = set(builder.info.features or ())
     if found != FEATURES:
@@ -108,8 +109,10 @@ def open_source(path: Path | str, split: str = "train", arm: str = DEFAULT_ARM) 
         known = ", ".join(sorted(builder.info.splits))
         raise DataError(f"{directory}: no split {name!r}; wanted one of {known}")
     _check_shards(builder.info.splits[name], directory)
-    decoders = {"images": Encoded()}
-    rows = builder.as_data_source(split, decoders=decoders)
+    try:
+        rows = builder.as_data_source(split, decoders={"images": Encoded()})
+    except (AssertionError, ValueError) as error:
+        raise DataError(f"{directory}: split {split!r} cannot be read: {error}") from error
     return StoredSource(rows, arm, where=f"{directory}, split {split!r}")
 
 
