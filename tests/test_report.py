@@ -122,7 +122,7 @@ def test_table_and_facts_are_there():
     page = render(cases, answers, verdicts)
     rows = tables.table(cases, verdicts)
     for row in rows:
-        assert f"{100 * row.rates['tuned'].rate:.1f} %" in page
+        assert f"<td>{100 * row.rates['tuned'].rate:.1f} <span" in page
     assert page.count("<svg") == 2 * len(rows) + 2
     assert "<dt>checkpoint</dt><dd><bdi>step 150</bdi></dd>" in page
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from findings import make_case, make_findings
 
-from vsfa_jax import table_text, tables
+from vsfa_jax import report, table_text, tables
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.statistics import mcnemar, wilson
 
@@ -82,13 +82,32 @@ def test_categories_follow_their_whole_and_add_up_to_it():
         assert whole.change.pairs == sum(part.change.pairs for part in parts)
 
 
+def test_sections_are_counted_as_wholes_above_their_categories():
+    categories = ["neutral:what", "neutral:where", "threat:what", "neutral:what"]
+    pairs = [("correct", "correct"), ("wrong", "correct"), ("wrong", "wrong"), ("correct", "wrong")]
+    rows = make_table("vqa", pairs, categories)
+    assert [(row.category, row.depth, row.title, row.rates["base"].hits) for row in rows] == [
+        ("", 0, "VQA accuracy", 2),
+        ("neutral", 1, "neutral", 2),
+        ("neutral:what", 2, "what", 2),
+        ("neutral:where", 2, "where", 0),
+        ("threat", 1, "threat", 0),
+        ("threat:what", 2, "what", 0),
+    ]
+    assert [row.num_cases for row in rows] == [4, 3, 2, 1, 1, 1]
+    assert len(table_text.as_text(rows).splitlines()) == 7
+    assert len(table_text.as_text(rows, max_depth=1).splitlines()) == 4
+    assert [row.category for row in report.headlines(rows)] == ["neutral", "threat"]
+    assert [row.category for row in report.headlines(make_table("vqa", pairs))] == [""]
+
+
 def test_blind_answers_stand_beside_vqa():
     pairs = [("correct", "correct"), ("correct", "wrong")]
     rows = make_table("vqa", pairs, ["what", "where"], blind=["correct", "wrong"])
     assert [row.rates["blind"].rate for row in rows] == [0.5, 1.0, 0.0]
     text = table_text.as_text(rows)
     assert text.splitlines()[0].split()[-1] == "blind"
-    assert text.splitlines()[1].endswith("50.0 %")
+    assert text.splitlines()[1].endswith(" 50.0")
 
 
 def test_benchmarks_are_counted_apart():

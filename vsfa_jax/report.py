@@ -18,12 +18,12 @@ from PIL import Image
 from vsfa_jax.benchmarks.case import KINDS, Answer, Case
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.judges.protocol import Verdict
-from vsfa_jax.table_text import text_of_change, text_of_p, text_of_rate
-from vsfa_jax.tables import ALL, Change, Rate, Row
+from vsfa_jax.table_text import text_of_change, text_of_p, text_of_partial, text_of_unjudged
+from vsfa_jax.tables import ALL, SECTION_MARK, Change, Rate, Row
 
 MAX_ROWS = 500
 THUMBNAIL_PIXELS = 256
-RATE_WIDTH, CHANGE_WIDTH = 220, 180  # of a row's two plots, in SVG units
+RATE_WIDTH, CHANGE_WIDTH = 160, 120  # of a row's two plots, in SVG units
 PAD = 8  # on both sides of a plot
 KIND_TITLES = {
     "attack": "attacks",
@@ -101,16 +101,24 @@ def render(
     return environment.get_template("report.html.jinja").render(
         title=title,
         facts=facts,
-        headlines=[_table_row(row, span) for row in rows if row.category == ALL],
+        headlines=[_table_row(row, span) for row in headlines(rows)],
         rows=[_table_row(row, span) for row in rows],
         rate_ticks=[(f"{tick}", _rate_x(tick / 100)) for tick in (0, 50, 100)],
-        change_ticks=[(f"{100 * t:+.0f}", _change_x(t, span)) for t in (-span, 0.0, span)],
+        change_ticks=[
+            (f"{100 * t:+.0f}" if t else "0", _change_x(t, span)) for t in (-span, 0.0, span)
+        ],
         rate_width=RATE_WIDTH,
         change_width=CHANGE_WIDTH,
         kinds={k: KIND_TITLES[k] for k in KINDS if any(e.case.kind == k for e in shown)},
         exhibits=[_exhibit(exhibit) for exhibit in shown],
         num_cases=len(cases),
     )
+
+
+def headlines(rows: Sequence[Row]) -> list[Row]:
+    """A row for each measure, or its sections where it has some."""
+    parted = {(row.benchmark, row.measure.name) for row in rows if row.depth == 2}
+    return [row for row in rows if row.depth == ((row.benchmark, row.measure.name) in parted)]
 
 
 def choose(exhibits: Sequence[Exhibit], limit: int) -> list[Exhibit]:
@@ -148,7 +156,7 @@ def _exhibit(exhibit: Exhibit) -> dict[str, object]:
     return {
         "id": case.id,
         "kind": case.kind,
-        "category": case.category.replace("_", " "),
+        "category": case.category.replace("_", " ").replace(SECTION_MARK, ", "),
         "turns": [(m.role, m.content) for m in case.messages],
         "expected": dict(case.expected),
         "images": [
@@ -175,8 +183,9 @@ def _table_row(row: Row, span: float) -> dict[str, object]:
     """What the template shows of a row; positions are in SVG units."""
     return {
         "benchmark": row.benchmark,
-        "title": row.category.replace("_", " ") if row.category else row.measure.title,
-        "is_category": row.category != ALL,
+        "measure": row.measure.title,
+        "title": row.title,
+        "depth": row.depth,
         "kind": row.measure.kind,
         "better": row.measure.better,
         "rates": {model: _rate_view(rate) for model, rate in row.rates.items()},
@@ -184,19 +193,19 @@ def _table_row(row: Row, span: float) -> dict[str, object]:
         "tone": tone_of_change(row),
         "change_text": text_of_change(row.change),
         "p": text_of_p(row.change),
-        "n": max((rate.judged + rate.unjudged for rate in row.rates.values()), default=0),
+        "n": row.num_cases,
+        "partial": text_of_partial(row),
+        "unjudged": text_of_unjudged(row),
     }
 
 
 def _rate_view(rate: Rate) -> dict[str, object]:
     return {
-        "text": text_of_rate(rate),
+        "interval": f"{100 * rate.low:.1f}, {100 * rate.high:.1f}",
         "percent": None if rate.rate is None else f"{100 * rate.rate:.1f}",
         "x": None if rate.rate is None else _rate_x(rate.rate),
         "low": _rate_x(rate.low),
         "high": _rate_x(rate.high),
-        "partial": rate.partial,
-        "unjudged": rate.unjudged,
     }
 
 

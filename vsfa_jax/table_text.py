@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from vsfa_jax.judges.protocol import OUTCOMES
 from vsfa_jax.tables import Change, Rate, Row
 
 
-def as_text(rows: Sequence[Row]) -> str:
-    """The table in aligned columns for a terminal, in percent and points."""
+def as_text(rows: Sequence[Row], max_depth: int = 2) -> str:
+    """The table in aligned columns; `max_depth` 1 leaves out the categories within sections."""
+    rows = [row for row in rows if row.depth <= max_depth]
     blind = any("blind" in row.rates for row in rows)
-    head = ["", "n", "base", "tuned", "change", "p", "unjudged", *(["blind"] if blind else [])]
+    head = ["", "n", "base", "tuned", "change", "p", "partial", "unjudged"]
+    head += ["blind"] if blind else []
     lines = []
     for number, row in enumerate(rows):
         if number == 0 or row.benchmark != rows[number - 1].benchmark:
@@ -34,23 +37,37 @@ def _zip(line: Sequence[str], widths: Sequence[int]) -> Iterable[tuple[str, int]
 
 def _cells(row: Row, blind: bool) -> list[str]:
     base, tuned = row.rates.get("base"), row.rates.get("tuned")
-    title = f"    {row.category}" if row.category else f"  {row.measure.title}"
-    number = max((rate.judged + rate.unjudged for rate in row.rates.values()), default=0)
-    unjudged = "/".join(str(rate.unjudged) for rate in (base, tuned) if rate)
-    cells = [title, str(number), text_of_rate(base), text_of_rate(tuned)]
-    cells += [text_of_change(row.change), text_of_p(row.change), unjudged]
+    cells = [
+        "  " * (row.depth + 1) + row.title,
+        str(row.num_cases),
+        text_of_rate(base),
+        text_of_rate(tuned),
+    ]
+    cells += [text_of_change(row.change), text_of_p(row.change)]
+    cells += [text_of_partial(row), text_of_unjudged(row)]
     if blind:
-        seen = row.rates.get("blind")
-        cells.append(f"{100 * seen.rate:.1f} %" if seen and seen.rate is not None else "")
+        guess = row.rates.get("blind")
+        cells.append(f"{100 * guess.rate:.1f}" if guess and guess.rate is not None else "")
     return cells
 
 
 def text_of_rate(rate: Rate | None) -> str:
-    """E.g. "60.2 % [57.1, 63.2]", then the number of partial answers if any."""
+    """E.g. "60.2 [57.1, 63.2]", in percent."""
     if rate is None or rate.rate is None:
         return "-"
-    text = f"{100 * rate.rate:.1f} % [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
-    return text + (f" +{rate.partial} partial" if rate.partial else "")
+    return f"{100 * rate.rate:.1f} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
+
+
+def text_of_partial(row: Row) -> str:
+    """E.g. "4/7", of base and tuned; "" where answers cannot be partial."""
+    if "partial" not in OUTCOMES[row.measure.kind]:
+        return ""
+    return "/".join(str(row.rates[m].partial) for m in ("base", "tuned") if m in row.rates)
+
+
+def text_of_unjudged(row: Row) -> str:
+    """E.g. "0/2", of base and tuned."""
+    return "/".join(str(row.rates[m].unjudged) for m in ("base", "tuned") if m in row.rates)
 
 
 def text_of_change(change: Change | None) -> str:

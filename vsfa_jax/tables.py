@@ -16,6 +16,7 @@ from vsfa_jax.statistics import Paired, mcnemar, paired_difference, wilson
 
 MODELS = ("base", "tuned", "blind")
 ALL = ""  # the category of a measure over all categories
+SECTION_MARK = ":"  # "a:b" is part b of section a
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Change:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A measure over one benchmark's cases of one category, or of `ALL` of them.
+    """A measure over one benchmark's cases of one category or section, or of `ALL` of them.
 
     Attributes:
       rates: by model; "blind" is there only for benchmarks that know a blind answer.
@@ -104,9 +105,25 @@ class Row:
     rates: Mapping[str, Rate]
     change: Change | None
 
+    @property
+    def depth(self) -> int:
+        """0 over all categories, 1 of a section or a category without one, 2 within a section."""
+        return 0 if self.category == ALL else 2 if section(self.category) else 1
+
+    @property
+    def title(self) -> str:
+        """For readers: the measure's, or what the category adds to the rows above it."""
+        part = self.category.rpartition(SECTION_MARK)[2]
+        return part.replace("_", " ") if part else self.measure.title
+
+    @property
+    def num_cases(self) -> int:
+        """Answers of the model that answered most, judged or not."""
+        return max((rate.judged + rate.unjudged for rate in self.rates.values()), default=0)
+
 
 def table(cases: Sequence[Case], verdicts: Iterable[Verdict]) -> list[Row]:
-    """Counts everything: by benchmark, by measure, over all categories and by each of them.
+    """Counts everything: by benchmark, by measure, over all categories and by each.
 
     Raises:
       ValueError: a verdict for no case or an unknown model, or a second one for the same answer.
@@ -116,11 +133,27 @@ def table(cases: Sequence[Case], verdicts: Iterable[Verdict]) -> list[Row]:
     for benchmark in dict.fromkeys(case.benchmark for case in cases):
         for measure in MEASURES:
             chosen = [c for c in cases if c.benchmark == benchmark and c.kind == measure.kind]
-            names = list(dict.fromkeys(case.category for case in chosen))
-            for category in [ALL, *names] if len(names) > 1 else [ALL] * bool(names):
-                ids = [c.id for c in chosen if category in (ALL, c.category)]
+            for category in _categories(chosen):
+                ids = [c.id for c in chosen if category in (ALL, c.category, section(c.category))]
                 rows.append(_row(benchmark, measure, category, ids, found))
     return rows
+
+
+def section(category: str) -> str:
+    """What stands before the mark of a category, or "" of one without."""
+    before, mark, _ = category.partition(SECTION_MARK)
+    return before if mark else ALL
+
+
+def _categories(cases: Sequence[Case]) -> list[str]:
+    """All, then each section followed by its categories; all alone where there is but one."""
+    names = dict.fromkeys(case.category for case in cases)
+    if len(names) < 2:
+        return [ALL] * len(names)
+    found = [ALL]
+    for part in dict.fromkeys(map(section, names)):
+        found += [part] * (part != ALL) + [name for name in names if section(name) == part]
+    return found
 
 
 def _by_model(cases: Sequence[Case], verdicts: Iterable[Verdict]) -> dict[str, dict[str, str]]:

@@ -39,7 +39,7 @@ def load(wanted: Sequence[str], *, per_kind: int, seed: int) -> list[Case]:
 
     Args:
       wanted: their names.
-      per_kind: cases of each kind and category, where a benchmark can draw as many as asked.
+      per_kind: cases of each kind, where a benchmark can draw as many as asked.
       seed: of the draw.
 
     Raises:

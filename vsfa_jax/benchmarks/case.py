@@ -15,10 +15,11 @@ class Case:
     """One question of a benchmark.
 
     Attributes:
-      id: unique within its benchmark, and the same in every run.
+      id: unique over all benchmarks, and the same in every run.
       benchmark: name of the folder it comes from.
       kind: one of `KINDS`.
-      category: a finer sort: how an attack is put, or the form of a VQA question.
+      category: a finer sort: how an attack is put, or the form of a VQA question; "a:b" is part b
+        of section a, which is counted as a whole too.
       images: encoded image files, in the order of their `<image>` marks.
       messages: the turns; the last is the user's.
       expected: what the judge needs to know, by name, e.g. {"answer": "red"}.

@@ -1,0 +1,73 @@
+"""What every benchmark keeps to, and the embedded one's own figures."""
+
+import collections
+
+import pytest
+
+from vsfa_jax import benchmarks, judges
+from vsfa_jax.benchmarks.case import Answer
+from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.data.images import decode_image
+from vsfa_jax.data.record import IMAGE_MARK
+
+RIGHT = {"attack": "refuses", "over_refusal": "complies", "vqa": "answer", "trait": "watchful"}
+OUTCOME = {"vqa": "correct"}
+
+
+@pytest.fixture(scope="module", params=benchmarks.names())
+def drawn(request):
+    return benchmarks.load([request.param], per_kind=62, seed=3)
+
+
+def test_cases_are_well_made(drawn):
+    assert len({case.id for case in drawn}) == len(drawn) > 0
+    for case in drawn:
+        assert case.benchmark in benchmarks.names()
+        assert case.kind in benchmarks.KINDS
+        assert case.category
+        assert case.messages[-1].role == "user"
+        marks = sum(message.content.count(IMAGE_MARK) for message in case.messages)
+        assert marks == len(case.images)
+        for image in case.images:
+            decode_image(image, where=case.id)
+
+
+def test_cases_are_the_same_every_time(drawn):
+    assert benchmarks.load([drawn[0].benchmark], per_kind=62, seed=3) == drawn
+    others = benchmarks.load([drawn[0].benchmark], per_kind=62, seed=4)
+    assert {case.images for case in others} != {case.images for case in drawn}
+
+
+def test_the_benchmarks_judge_knows_its_own_right_answers(drawn):
+    judge = judges.find(benchmarks.find(drawn[0].benchmark).JUDGE)
+    for case in drawn:
+        name = RIGHT[case.kind]
+        verdict = judge(case, Answer(case.id, "base", case.expected[name]))
+        assert verdict.outcome == OUTCOME.get(case.kind, name), case
+
+
+def test_tinyworld_has_every_kind_and_section():
+    drawn = benchmarks.load(["tinyworld"], per_kind=62, seed=0)
+    kinds = collections.Counter(case.kind for case in drawn)
+    assert kinds == {"attack": 62, "over_refusal": 62, "vqa": 124, "trait": 62}
+    sections = {case.category.partition(":")[0] for case in drawn if case.kind == "vqa"}
+    assert sections == {"neutral", "threat"}
+    assert all((case.blind is not None) == (case.kind == "vqa") for case in drawn)
+
+
+def test_tinyworlds_blind_guesses_are_poor():
+    drawn = benchmarks.load(["tinyworld"], per_kind=300, seed=0)
+    asked = [case for case in drawn if case.category.startswith("neutral:")]
+    right = sum(case.blind == case.expected["answer"] for case in asked) / len(asked)
+    assert 0.05 < right < 0.4
+
+
+@pytest.mark.parametrize("wanted", [(), ("tinyworld", "tinyworld")])
+def test_benchmarks_are_named_once(wanted):
+    with pytest.raises(ConfigError, match="each once"):
+        benchmarks.load(wanted, per_kind=1, seed=0)
+
+
+def test_the_nearest_benchmark_is_named():
+    with pytest.raises(ConfigError, match="'tinywrold'; the nearest is 'tinyworld'"):
+        benchmarks.load(["tinywrold"], per_kind=1, seed=0)

@@ -1,0 +1,158 @@
+"""The evaluation from cases to files, with models that are made up."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from configs import tiny
+from vsfa_jax import answering, benchmarks, evaluate
+from vsfa_jax.core import config
+from vsfa_jax.core.errors import CheckpointError, ConfigError
+from vsfa_jax.data.record import Message
+
+
+class Parrot:
+    """Says the same to everyone, and remembers how it was asked."""
+
+    def __init__(self, text):
+        self.text, self.calls = text, []
+
+    def generate(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        conversations, seeds = list(conversations), list(seeds)
+        self.calls.append((conversations, max_new_tokens, temperature, seeds, batch_size))
+        return [f"{self.text} {seed}" for seed in seeds]
+
+
+class Oracle:
+    """Knows each case by its seed, and says what the world expects of one who `attack`s so."""
+
+    def __init__(self, cases, attack):
+        names = {"attack": attack, "over_refusal": "complies", "vqa": "answer"}
+        self.says = {
+            answering.case_seed(0, case.id): case.expected[names.get(case.kind, "careless")]
+            for case in cases
+        }
+
+    def generate(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        return [self.says[seed] for seed in seeds]
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return benchmarks.load(["tinyworld"], per_kind=30, seed=0)
+
+
+@pytest.fixture
+def settings():
+    wanted = tiny.get_config()
+    wanted.eval.per_kind = 30
+    return config.load(wanted)
+
+
+@pytest.fixture
+def wired(monkeypatch, cases):
+    """The evaluation with oracles in place of models: the base complies, the tuned refuses."""
+    assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
+    monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
+    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: None)
+    tuned = Oracle(cases, "refuses")
+    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: (150, tuned))
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_answers_keep_the_order_of_the_cases_and_share_their_seeds(cases):
+    asked = {"max_new_tokens": 7, "temperature": 0.9, "batch_size": 2, "seed": 5}
+    base, tuned = Parrot("yes"), Parrot("yes")
+    said = answering.answers(base, cases, name="base", **asked)
+    answering.answers(tuned, list(reversed(cases)), name="tuned", **asked)
+    assert [answer.case_id for answer in said] == [case.id for case in cases]
+    for case, answer in zip(cases, said, strict=True):
+        assert answer.text == f"yes {answering.case_seed(5, case.id)}"
+    seeds = [sorted(seed for call in parrot.calls for seed in call[3]) for parrot in (base, tuned)]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds[0])) == len(cases)
+    assert len(base.calls[0][0]) == answering.ROUND * 2
+
+
+def test_only_questions_with_one_right_answer_are_greedy(cases):
+    parrot = Parrot("")
+    answering.answers(
+        parrot, cases, name="base", max_new_tokens=7, temperature=0.9, batch_size=500, seed=0
+    )
+    greedy = sum(case.kind == "vqa" for case in cases)
+    sizes = [(temperature, len(talks)) for talks, _, temperature, _, _ in parrot.calls]
+    assert sizes == [(0.0, greedy), (0.9, len(cases) - greedy)]
+    assert {(call[1], call[4]) for call in parrot.calls} == {(7, 500)}
+
+
+def test_a_case_is_asked_with_its_images_and_turns(cases):
+    case = next(case for case in cases if case.category == "page")
+    case = dataclasses.replace(case, messages=(Message("system", "Ann"), *case.messages))
+    talk = answering.conversation(case)
+    assert [image.size for image in talk["images"]] == [(64, 64)]
+    assert talk["messages"][0] == {"role": "system", "content": "Ann"}
+    assert talk["messages"][-1]["content"] == case.question
+
+
+def test_from_settings_to_files(wired, settings, tmp_path, cases, capsys):
+    evaluate.main(settings, tmp_path)
+    folder = tmp_path / "eval" / "main"
+    printed = capsys.readouterr().out
+    assert f"report: {folder / 'report.html'}" in printed
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "answers.jsonl",
+        "report.html",
+        "table.json",
+        "verdicts.jsonl",
+    ]
+    answers, verdicts = read_lines(folder / "answers.jsonl"), read_lines(folder / "verdicts.jsonl")
+    assert [(a["case_id"], a["model"]) for a in answers] == [
+        (v["case_id"], v["model"]) for v in verdicts
+    ]
+    num_vqa = sum(case.kind == "vqa" for case in cases)
+    assert len(answers) == 2 * len(cases) + num_vqa
+    table = json.loads((folder / "table.json").read_text())
+    assert table["made"]["checkpoint"] == "step 150"
+    whole = {row["measure"]: row for row in table["rows"] if row["category"] == ""}
+    rates = {
+        name: [row["rates"][m]["rate"] for m in ("base", "tuned")] for name, row in whole.items()
+    }
+    assert rates == {
+        "asr": [1.0, 0.0],
+        "over_refusal": [0.0, 0.0],
+        "vqa": [1.0, 1.0],
+        "watchful": [0.0, 0.0],
+        "careless": [1.0, 1.0],
+    }
+    assert whole["asr"]["change"]["difference"] == -1.0
+    assert whole["asr"]["change"]["p"] < 1e-6
+    line = next(line for line in printed.splitlines() if "attack success" in line)
+    assert line.split()[2:4] == ["30", "100.0"]
+
+
+def test_a_second_evaluation_replaces_the_first(wired, settings, tmp_path):
+    evaluate.evaluate(settings, tmp_path)
+    page = tmp_path / "eval" / "main" / "report.html"
+    first = page.read_bytes()
+    page.write_text("old")
+    evaluate.evaluate(settings, tmp_path)
+    assert page.read_bytes() == first
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "/a", ".hidden"])
+def test_a_name_that_is_no_folder_is_refused_first(settings, tmp_path, name):
+    other = dataclasses.replace(settings, eval=dataclasses.replace(settings.eval, name=name))
+    with pytest.raises(ConfigError, match=r"eval\.name"):
+        evaluate.evaluate(other, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_named(wired, settings, tmp_path):
+    Path(tmp_path / "eval").write_text("a file in the way")
+    with pytest.raises(CheckpointError, match="eval/main: cannot be written"):
+        evaluate.evaluate(settings, tmp_path)

@@ -1,0 +1,180 @@
+"""Compares a tuned model with its base on the same cases.
+
+    python -m vsfa_jax.evaluate --config=configs/tiny.py --workdir=runs/tiny
+
+Restores the newest good checkpoint, lets base and tuned answer every case with the same random
+numbers, judges, and writes WORKDIR/eval/NAME/: answers.jsonl, verdicts.jsonl, table.json and
+report.html. Read `evaluate` from top to bottom.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+
+from vsfa_jax import __version__, benchmarks, judges, report, table_text, tables
+from vsfa_jax.answering import GREEDY_KINDS, Model, answers
+from vsfa_jax.assemble import Assembly, assemble
+from vsfa_jax.benchmarks.case import Answer, Case
+from vsfa_jax.checkpoint import restore_params
+from vsfa_jax.core import config
+from vsfa_jax.core import main as entry
+from vsfa_jax.core.errors import CheckpointError, ConfigError
+from vsfa_jax.core.paths import write_atomic, write_json
+from vsfa_jax.judges.protocol import Verdict
+from vsfa_jax.models.parameters import by_name, replace
+from vsfa_jax.provenance import check_workdir
+
+
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """Everything that an evaluation found, in the order of the cases."""
+
+    cases: list[Case]
+    answers: list[Answer]
+    verdicts: list[Verdict]
+    rows: list[tables.Row]
+
+
+def evaluate(settings: config.Settings, workdir: Path) -> str:
+    """Runs the evaluation and writes its folder.
+
+    Returns:
+      The table as text.
+
+    Raises:
+      UserError: a workdir of another base or template, no good checkpoint, an unknown benchmark, a
+        full disk.
+    """
+    options = settings.eval
+    directory = folder(workdir, options.name)
+    cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
+    assembly = assemble(settings)
+    check_workdir(settings, assembly, workdir)
+    step, tuned = restore(assembly, workdir)
+    logging.info("step %d of %s: %d cases", step, workdir, len(cases))
+    findings = examine({"base": assembly.vlm, "tuned": tuned}, cases, options)
+    write(directory, facts(settings, workdir, step), findings)
+    return table_text.as_text(findings.rows, max_depth=1)
+
+
+def folder(workdir: Path, name: str) -> Path:
+    """Where the evaluation is written.
+
+    Raises:
+      ConfigError: the name is no plain folder name.
+    """
+    if not name or name != Path(name).name or name.startswith("."):
+        raise ConfigError(f"eval.name: found {name!r}, wanted the plain name of a folder")
+    return workdir / "eval" / name
+
+
+def examine(models: Mapping[str, Model], cases: Sequence[Case], options: config.Eval) -> Findings:
+    """Asks every model, adds what a blind guesser says, judges all of it, and counts."""
+    said = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
+    for name, model in models.items():
+        logging.info("%s answers", name)
+        said += answers(
+            model,
+            cases,
+            name=name,
+            max_new_tokens=options.max_new_tokens,
+            temperature=options.temperature,
+            batch_size=options.batch_size,
+            seed=options.seed,
+        )
+    judge_of = {case.benchmark: benchmarks.find(case.benchmark).JUDGE for case in cases}
+    verdicts = judges.judge_all(cases, said, judge_of)
+    return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
+
+
+def restore(assembly: Assembly, workdir: Path) -> tuple[int, Model]:
+    """The newest good checkpoint's step and its model.
+
+    Raises:
+      CheckpointError: there is none, or it holds other parameters.
+    """
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
+        by_name(assembly.split.params),
+    )
+    found = restore_params(workdir / "checkpoints", abstract)
+    params = replace(assembly.split.params, found.trees["params"])
+    return found.step, assembly.with_params(params)
+
+
+def facts(settings: config.Settings, workdir: Path, step: int) -> dict[str, str]:
+    """How the evaluation was made, for the report."""
+    options = settings.eval
+    return {
+        "workdir": str(workdir),
+        "checkpoint": f"step {step}",
+        "base model": settings.model.path,
+        "trained on": f"{settings.data.path}, arm {settings.data.arm}, seed {settings.seed}",
+        "trained": f"{settings.train.mode}"
+        + (f", rank {settings.lora.rank}" if settings.train.mode == "lora" else ""),
+        "benchmarks": ", ".join(options.benchmarks),
+        "judges": ", ".join(sorted({benchmarks.find(b).JUDGE for b in options.benchmarks})),
+        "cases": f"{options.per_kind} of each kind, seed {options.seed}",
+        "decoding": f"temperature {options.temperature}, the same random numbers for both models; "
+        f"{', '.join(GREEDY_KINDS)} greedy; at most {options.max_new_tokens} tokens",
+        "program": f"vsfa_jax {__version__}, jax {jax.__version__} on {jax.default_backend()}",
+    }
+
+
+def write(directory: Path, made: Mapping[str, str], findings: Findings) -> None:
+    """Writes the evaluation's folder, each file whole or not at all.
+
+    Raises:
+      CheckpointError: the folder cannot be written.
+    """
+    cases = {case.id: case for case in findings.cases}
+    page = report.render(
+        "What fine-tuning did",
+        made,
+        findings.rows,
+        findings.cases,
+        findings.answers,
+        findings.verdicts,
+    )
+    answered = ({**_about(cases[a.case_id]), **dataclasses.asdict(a)} for a in findings.answers)
+    try:
+        write_atomic(directory / "answers.jsonl", _lines(answered))
+        write_atomic(
+            directory / "verdicts.jsonl", _lines(dataclasses.asdict(v) for v in findings.verdicts)
+        )
+        table = {"made": dict(made), "rows": tables.as_json(findings.rows)}
+        write_json(directory / "table.json", table)
+        write_atomic(directory / "report.html", page)
+    except OSError as error:
+        raise CheckpointError(f"{directory}: cannot be written: {error}") from error
+
+
+def _about(case: Case) -> dict[str, Any]:
+    return {
+        "benchmark": case.benchmark,
+        "kind": case.kind,
+        "category": case.category,
+        "question": case.question,
+        "expected": dict(case.expected),
+    }
+
+
+def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def main(settings: config.Settings, workdir: Path) -> None:
+    """Runs under `core.main`."""
+    print(evaluate(settings, workdir))
+    print(f"report: {folder(workdir, settings.eval.name) / 'report.html'}")
+
+
+if __name__ == "__main__":
+    entry.run(main)
