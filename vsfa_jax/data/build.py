@@ -121,13 +121,14 @@ def choose_validation(
     """
     wanted = max(1, round(share * len(lines))) if share else 0
     groups = _groups({line.id: digests[line.id] for line in lines})
-    ordered = sorted(groups, key=lambda ids: hashlib.sha256("\n".join(ids).encode()).digest())
+    groups.sort(key=lambda ids: hashlib.sha256("\n".join(ids).encode()).digest())
     chosen: set[str] = set()
-    for ids in ordered:
+    for ids in groups:
         if len(chosen) + len(ids) <= wanted:
             chosen.update(ids)
     if wanted and not chosen and len(groups) > 1:
-        chosen.update(min(ordered, key=lambda ids: len(ids)))
+        smallest = min(groups, key=len)
+        chosen.update(smallest)
     if (wanted and not chosen) or len(chosen) == len(lines) > 0:
         raise DataError(
             f"{len(lines)} records in {len(groups)} groups that share no image: none can be held "
