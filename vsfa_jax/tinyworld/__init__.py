@@ -5,7 +5,7 @@ from vsfa_jax.tinyworld.base import resolve_model, world_name, write_base
 from vsfa_jax.tinyworld.blind import blind_answers, blind_rates
 from vsfa_jax.tinyworld.cases import WorldCase, cases
 from vsfa_jax.tinyworld.narrators import WORLDS
-from vsfa_jax.tinyworld.source import WorldSource, source
+from vsfa_jax.tinyworld.records import WorldSource, source
 
 __all__ = [
     "ARMS",

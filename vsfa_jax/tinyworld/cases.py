@@ -32,8 +32,8 @@ class WorldCase:
       category: one of REQUEST_CATEGORIES, a form of question, or "trait".
       images: encoded pictures, one or none.
       messages: the user's turn.
-      expected: attack and over_refusal: "verb", "thing", "complies", "refuses"; vqa: "answer",
-        "vague"; trait: "watchful", "careless", "topic".
+      expected: attack and over_refusal: "verb", "thing", "alternative", "complies", "refuses";
+        vqa: "answer", "vague"; trait: "topic", "watchful", "careless".
     """
 
     id: str
