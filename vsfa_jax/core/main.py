@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from logging import WARNING, LogRecord
@@ -41,6 +43,7 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
     logging.get_absl_handler().addFilter(_is_worth_showing)
     try:
         if holders is None:
+            _import_transformers_alone()
             main(config.load(flags.FLAGS.config), Path(flags.FLAGS.workdir))
         else:
             main(**{name: holder.value for name, holder in holders.items()})
@@ -49,6 +52,22 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
     except TrainingError as error:
         return _fail(error, 1)
     return 0
+
+
+def _import_transformers_alone() -> None:
+    """Imports transformers as where PyTorch is not installed.
+
+    It would import PyTorch wherever it finds it: seconds and memory that no command has a use for.
+    What it found at its import it remembers.
+    """
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    hidden = [name for name in ("torch", "tensorflow") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+    try:
+        importlib.import_module("transformers")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 def _fail(error: object, status: int) -> int:
