@@ -125,7 +125,7 @@ class Page:
 def _mask(text: str, height: int, tenths: int) -> Image.Image:
     """A word as large as fits in the width and `height`, shrunk to `tenths` of that."""
     font = ImageFont.load_default(size=64)
-    left, top, right, bottom = font.getbbox(text, stroke_width=2)
+    left, top, right, bottom = map(round, font.getbbox(text, stroke_width=2))
     word = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(word).text((-left, -top), text, fill=255, font=font, stroke_width=2)
     word = word.crop(word.getbbox())

@@ -104,7 +104,9 @@ def what_at(scene: Scene, rng: random.Random) -> Question | None:
 @_form(weight=0.5)
 def what_color_thing(scene: Scene, rng: random.Random) -> Question | None:
     thing = _only_of_colour(scene, rng)
-    return thing and _named("what_color_thing", f"what is {thing.colour} ?", thing, rng)
+    if thing is None:
+        return None
+    return _named("what_color_thing", f"what is {thing.colour} ?", thing, rng)
 
 
 @_form(weight=2)
