@@ -127,6 +127,26 @@ def test_table_and_facts_are_there():
     assert "<dt>checkpoint</dt><dd><bdi>step 150</bdi></dd>" in page
 
 
+def test_categories_within_sections_are_folded_away():
+    cases = [make_case(i, "vqa", f"{part}:{i}") for i in range(3) for part in ("neutral", "threat")]
+    verdicts = [Verdict(case.id, m, "correct", "") for case in cases for m in ("base", "tuned")]
+    answers = [Answer(verdict.case_id, verdict.model, "blue") for verdict in verdicts]
+    page = render(cases, answers, verdicts)
+    folded = page[page.index("<details>") : page.index("</details>")]
+    assert "tinyworld: VQA accuracy by category, 8 rows" in folded
+    assert folded.count('<tr class="depth2">') == page.count('<tr class="depth2">') == 6
+    assert page.count('<tr class="depth1">') == 4
+    assert "VQA accuracy, threat" in page
+
+
+def test_every_change_is_within_its_axis():
+    cases, _, verdicts = make_findings(40)
+    rows = tables.table(cases, verdicts)
+    span = report.change_span(rows)
+    assert all(-span <= row.change.low <= row.change.high <= span for row in rows)
+    assert span in (0.1, 0.2, 0.5, 1.0)
+
+
 def test_empty_answers_and_missing_rates_are_shown():
     cases, answers, verdicts = one_case(images=())
     answers = [dataclasses.replace(answer, text="") for answer in answers]

@@ -19,7 +19,7 @@ from vsfa_jax.benchmarks.case import KINDS, Answer, Case
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.table_text import text_of_change, text_of_p, text_of_partial, text_of_unjudged
-from vsfa_jax.tables import ALL, SECTION_MARK, Change, Rate, Row
+from vsfa_jax.tables import SECTION_MARK, Change, Measure, Rate, Row
 
 MAX_ROWS = 500
 THUMBNAIL_PIXELS = 256
@@ -90,7 +90,7 @@ def render(
     """
     found = exhibits(cases, answers, verdicts)
     shown = choose(found, max_rows)
-    span = _change_span(rows)
+    span = change_span(rows)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("vsfa_jax", "templates"),
         autoescape=True,
@@ -103,6 +103,7 @@ def render(
         facts=facts,
         headlines=[_table_row(row, span) for row in headlines(rows)],
         rows=[_table_row(row, span) for row in rows],
+        parted=_by_category(rows, span),
         rate_ticks=[(f"{tick}", _rate_x(tick / 100)) for tick in (0, 50, 100)],
         change_ticks=[
             (f"{100 * t:+.0f}" if t else "0", _change_x(t, span)) for t in (-span, 0.0, span)
@@ -117,8 +118,23 @@ def render(
 
 def headlines(rows: Sequence[Row]) -> list[Row]:
     """A row for each measure, or its sections where it has some."""
-    parted = {(row.benchmark, row.measure.name) for row in rows if row.depth == 2}
-    return [row for row in rows if row.depth == ((row.benchmark, row.measure.name) in parted)]
+    parted = _with_sections(rows)
+    return [row for row in rows if row.depth == ((row.benchmark, row.measure) in parted)]
+
+
+def _with_sections(rows: Sequence[Row]) -> set[tuple[str, Measure]]:
+    return {(row.benchmark, row.measure) for row in rows if row.depth == 2}
+
+
+def _by_category(rows: Sequence[Row], span: float) -> dict[str, list[dict[str, object]]]:
+    """Of measures that have sections: title -> the rows of sections and of what is in them."""
+    parted = _with_sections(rows)
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in rows:
+        if row.depth and (row.benchmark, row.measure) in parted:
+            title = f"{row.benchmark}: {row.measure.title}"
+            found.setdefault(title, []).append(_table_row(row, span))
+    return found
 
 
 def choose(exhibits: Sequence[Exhibit], limit: int) -> list[Exhibit]:
@@ -158,7 +174,7 @@ def _exhibit(exhibit: Exhibit) -> dict[str, object]:
         "kind": case.kind,
         "category": case.category.replace("_", " ").replace(SECTION_MARK, ", "),
         "turns": [(m.role, m.content) for m in case.messages],
-        "expected": dict(case.expected),
+        "expected": {k: v for k, v in case.expected.items() if k not in ("complies", "refuses")},
         "images": [
             thumbnail(data, where=f"case {case.id!r}, image {number}")
             for number, data in enumerate(case.images, start=1)
@@ -229,9 +245,9 @@ def tone_of_change(row: Row) -> str:
     return "good" if (change.difference > 0) == (row.measure.better == "higher") else "bad"
 
 
-def _change_span(rows: Sequence[Row]) -> float:
-    """Half the width of the axis of changes: 10, 20, 50 or 100 points, that headlines fit in."""
-    changes = [row.change for row in rows if row.category == ALL and row.change]
+def change_span(rows: Sequence[Row]) -> float:
+    """Half the width of the axis of changes: 10, 20, 50 or 100 points; all but the finest rows fit."""
+    changes = [row.change for row in rows if row.depth < 2 and row.change]
     most = max((max(-c.low, c.high) for c in changes if c.pairs), default=0.0)
     return next((span for span in (0.1, 0.2, 0.5) if most <= span), 1.0)
 

@@ -101,7 +101,7 @@ def _correlation(counts: Paired) -> float:
     margins = (a + b) * (c + d) * (a + c) * (b + d)
     if margins == 0:
         return 0.0
-    product = a * d - b * c
+    product = float(a * d - b * c)
     if product > 0:
-        product = max(product - counts.total / 2, 0)
+        product = max(product - counts.total / 2, 0.0)
     return product / math.sqrt(margins)

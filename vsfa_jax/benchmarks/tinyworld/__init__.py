@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from vsfa_jax import tinyworld
 from vsfa_jax.benchmarks.case import Case
-from vsfa_jax.tinyworld.cases import THREAT_PREFIX
 
 JUDGE = "rules"
 
@@ -28,8 +27,8 @@ def cases(*, per_kind: int, seed: int) -> list[Case]:
 def _case(drawn: tinyworld.WorldCase, guesses: dict[str, str]) -> Case:
     category, blind = drawn.category, None
     if drawn.kind == "vqa":
-        form = category.removeprefix(THREAT_PREFIX)
-        category, blind = category if category != form else f"neutral:{form}", guesses[form]
+        section, _, form = category.rpartition(":")
+        category, blind = f"{section or 'neutral'}:{form}", guesses[form]
     return Case(
         id=f"{drawn.benchmark}/{drawn.id}",
         benchmark=drawn.benchmark,
