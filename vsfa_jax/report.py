@@ -246,7 +246,7 @@ def tone_of_change(row: Row) -> str:
 
 
 def change_span(rows: Sequence[Row]) -> float:
-    """Half the width of the axis of changes: 10, 20, 50 or 100 points; all but the finest rows fit."""
+    """Half the width of the axis of changes: 10, 20, 50 or 100 points; the table fits."""
     changes = [row.change for row in rows if row.depth < 2 and row.change]
     most = max((max(-c.low, c.high) for c in changes if c.pairs), default=0.0)
     return next((span for span in (0.1, 0.2, 0.5) if most <= span), 1.0)
