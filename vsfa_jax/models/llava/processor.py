@@ -14,7 +14,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.data.batch import NO_IMAGE, Example
-from vsfa_jax.data.record import IMAGE_MARK, Message
+from vsfa_jax.data.record import IMAGE_MARK, Message, Record
 from vsfa_jax.models.conversation import (
     read_messages,
     template_messages,
@@ -33,7 +33,7 @@ class Processor:
     def __init__(self, directory: Path, config: LlavaConfig):
         self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         self.images = CLIPImageProcessorPil.from_pretrained(directory)
-        self.config = config
+        self.directory, self.config = directory, config
         self.grid = config.image_size // config.patch_size
         self.image_token = self.tokenizer.convert_ids_to_tokens(config.image_token)
         self.channels = 3 * config.patch_size**2
@@ -55,11 +55,11 @@ class Processor:
         )
         return text.replace(IMAGE_MARK, self.image_token * self.tokens_per_image)
 
-    def measure(self, messages: Sequence[Message], num_images: int) -> tuple[int, int]:
-        """(tokens, patches) of a conversation, without its pixels."""
-        text = self.render(messages, add_generation_prompt=False)
+    def measure(self, record: Record) -> tuple[int, int]:
+        """(tokens, patches) of a record, without decoding its images."""
+        text = self.render(record.messages, add_generation_prompt=False)
         tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return len(tokens), num_images * self.rows_per_image
+        return len(tokens), len(record.images) * self.rows_per_image
 
     def encode(
         self,

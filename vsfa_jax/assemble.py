@@ -1,0 +1,108 @@
+"""From settings to the things that training, evaluation and export share."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from vsfa_jax import lora, models, state, tinyworld
+from vsfa_jax.core.config import Settings
+from vsfa_jax.data.sources import Source, open_source
+from vsfa_jax.mesh import make_mesh
+from vsfa_jax.models.parameters import map_named
+from vsfa_jax.models.sharding import parameter_sharding
+from vsfa_jax.optim import OptimizerConfig
+
+_LORA_STREAM = 1  # folded into the seed, so that the adapter's draw is no other's
+
+
+@dataclasses.dataclass(frozen=True)
+class Assembly:
+    """A model on a mesh, taken apart.
+
+    Attributes:
+      mesh: data, fsdp, tensor.
+      vlm: the base with an adapter attached if one is trained; B = 0 leaves it the base.
+      family: the module of its family.
+      split: structure, what is trained, what is frozen.
+      adapted: names of the adapted layers.
+    """
+
+    mesh: Mesh
+    vlm: models.Vlm
+    family: ModuleType
+    split: state.Split
+    adapted: list[str]
+
+    def with_params(self, params: Any) -> models.Vlm:
+        """The model with these trained parameters."""
+        return dataclasses.replace(self.vlm, model=self.split.merge(params))
+
+
+def assemble(settings: Settings) -> Assembly:
+    """Loads or draws the base, attaches the adapter, places both on the mesh.
+
+    Raises:
+      UserError: of the part that is at fault.
+    """
+    mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
+    directory = tinyworld.resolve_model(settings.model.path)
+    dtype = jnp.dtype(settings.model.dtype)
+    if settings.model.init == "random":
+        vlm = models.initialize(directory, settings.seed, dtype, mesh)
+    else:
+        vlm = models.load(directory, dtype, mesh)
+    family = models.FAMILIES[vlm.family]
+    adapted = []
+    if settings.train.mode == "lora":
+        key = jax.random.fold_in(jax.random.key(settings.seed), _LORA_STREAM)
+        adapted = lora.attach(
+            vlm.model,
+            rank=settings.lora.rank,
+            alpha=settings.lora.alpha,
+            targets=settings.lora.targets,
+            key=key,
+        )
+    split = state.split(vlm.model, settings.train.mode)
+    params = map_named(
+        lambda name, leaf: jax.device_put(
+            leaf.astype(jnp.float32), parameter_sharding(name, leaf.shape, family.SHARDING, mesh)
+        ),
+        split.params,
+    )
+    return Assembly(mesh, vlm, family, dataclasses.replace(split, params=params), adapted)
+
+
+def open_data(settings: Settings, split: str) -> Source:
+    """The "train" or "validation" records of the configured set, or of the embedded world.
+
+    Raises:
+      DataError: the set is missing, foreign or damaged.
+    """
+    data = settings.data
+    world = tinyworld.world_name(data.path)
+    if world is None:
+        return open_source(data.path, split=split, arm=data.arm)
+    size = data.size if split == "train" else data.validation_size
+    return tinyworld.source(world, data.arm, split, size, seed=settings.seed)
+
+
+def optimizer_config(settings: Settings) -> OptimizerConfig:
+    """The optimizer's settings for a run of `settings.steps`."""
+    wanted = settings.optimizer
+    return OptimizerConfig(
+        learning_rate=wanted.learning_rate,
+        warmup_steps=wanted.warmup_steps,
+        total_steps=wanted.schedule_steps or settings.steps,
+        final_share=wanted.final_share,
+        weight_decay=wanted.weight_decay,
+        b1=wanted.b1,
+        b2=wanted.b2,
+        epsilon=wanted.eps,
+        clip_norm=wanted.clip_norm,
+    )

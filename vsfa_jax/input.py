@@ -1,0 +1,117 @@
+"""What training reads: records, how they are packed, and the batch of any step."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+
+from vsfa_jax.assemble import open_data
+from vsfa_jax.core.config import Settings
+from vsfa_jax.core.errors import CheckpointError
+from vsfa_jax.data.batch import Batch, Budget, Example
+from vsfa_jax.data.images import decode_image
+from vsfa_jax.data.pack import Plan, pack
+from vsfa_jax.data.pipeline import Pipeline, lengths
+from vsfa_jax.data.record import Record
+from vsfa_jax.data.sources import Source
+from vsfa_jax.manifest import hash_files, hash_json
+
+_TEMPLATE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_RESOLUTION_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """A split's records, the plan that packs them, and the pipeline that reads it."""
+
+    source: Source
+    plan: Plan
+    pipeline: Pipeline
+
+    def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch, list[list[str]], float]]:
+        """Yields (step, this process's batch, record ids by row, seconds waited for it)."""
+        stream = self.pipeline.iterate(start)
+        try:
+            for _ in range(start, stop):
+                began = time.perf_counter()
+                step, batch, ids = next(stream)
+                yield step, batch, ids, time.perf_counter() - began
+        finally:
+            stream.close()  # type: ignore[attr-defined]
+
+    def check_position(self, step: int, saved: Any) -> None:
+        """Refuses a checkpoint whose position in the data is not this plan's at its step.
+
+        Raises:
+          CheckpointError: it is another.
+        """
+        if saved != self.pipeline.state(step):
+            raise CheckpointError(
+                f"checkpoint {step}: position in the data {saved}, "
+                f"wanted {self.pipeline.state(step)}"
+            )
+
+
+def make_input(settings: Settings, processor: Any, split: str, workdir: Path) -> Input:
+    """Opens a split, measures it, and packs it.
+
+    Args:
+      settings: the run's.
+      processor: of the model.
+      split: "train" or "validation".
+      workdir: keeps measured lengths and the plan, `lengths_SPLIT.npz` and `packing_SPLIT.npz`.
+
+    Raises:
+      DataError: the records cannot be used.
+    """
+    source = open_data(settings, split)
+    workdir.mkdir(parents=True, exist_ok=True)
+    key = hash_json([template_hash(processor), resolution_hash(processor)])
+    measured = lengths(source, processor.measure, workdir / f"lengths_{split}.npz", key=key)
+    budgets = tuple(Budget(*budget) for budget in settings.data.budgets)
+    plan = pack(measured, budgets, settings.batch_rows, settings.seed)
+    logging.info("%s: %s", split, plan.describe())
+    pipeline = Pipeline(
+        source,
+        encoder(processor, settings.data.max_image_pixels),
+        plan,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+        num_threads=settings.data.num_threads,
+    )
+    return Input(source, plan, pipeline)
+
+
+def encoder(processor: Any, max_image_pixels: int) -> Callable[[Record], Example]:
+    """Record -> Example by a family's processor."""
+
+    def encode(record: Record) -> Example:
+        where = f"record {record.id!r}"
+        images = [
+            decode_image(image, where=where, max_image_pixels=max_image_pixels)
+            for image in record.images
+        ]
+        messages = [dataclasses.asdict(message) for message in record.messages]
+        return processor.encode({"images": images, "messages": messages}, id=where)
+
+    return encode
+
+
+def template_hash(processor: Any) -> str:
+    """What turns text into tokens: tokenizer and chat template."""
+    return hash_files(_present(processor.directory, _TEMPLATE_FILES))
+
+
+def resolution_hash(processor: Any) -> str:
+    """What turns images into patches."""
+    return hash_files(_present(processor.directory, _RESOLUTION_FILES))
+
+
+def _present(directory: Path, names: tuple[str, ...]) -> list[Path]:
+    return [directory / name for name in names if (directory / name).exists()]

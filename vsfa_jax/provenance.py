@@ -1,0 +1,54 @@
+"""What a run was made from, as hashes: the manifest of an assembled model and its data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from vsfa_jax import __version__
+from vsfa_jax.assemble import Assembly
+from vsfa_jax.core.config import Settings
+from vsfa_jax.input import Input, resolution_hash, template_hash
+from vsfa_jax.manifest import Manifest, hash_code, hash_files, hash_json
+
+
+def manifest(settings: Settings, assembly: Assembly, inputs: Input | None) -> Manifest:
+    """One hash a part; `inputs` is None where no training data is at hand, as in evaluation."""
+    details: dict[str, Any] = {
+        "version": __version__,
+        "jax": jax.__version__,
+        "family": assembly.vlm.family,
+        "adapted": assembly.adapted,
+    }
+    if inputs is not None:
+        details["records"] = len(inputs.source)
+        details["dropped"] = len(inputs.plan.dropped)
+    return Manifest(
+        data="" if inputs is None else inputs.source.fingerprint,
+        packing="" if inputs is None else inputs.plan.hash,
+        template=template_hash(assembly.vlm.processor),
+        resolution=resolution_hash(assembly.vlm.processor),
+        base_weights=base_hash(settings, assembly),
+        code=hash_code(),
+        details=details,
+    )
+
+
+def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> None:
+    """Refuses a workdir whose base, template or resolution are not this assembly's.
+
+    Raises:
+      CheckpointError: they differ, or it is no run's workdir.
+    """
+    manifest(settings, assembly, None).check(workdir, for_evaluation=True)
+
+
+def base_hash(settings: Settings, assembly: Assembly) -> str:
+    """The base model: its config and weights, or its config and the seed it is drawn from."""
+    directory = assembly.vlm.directory
+    config = hash_files([directory / "config.json"])
+    if settings.model.init == "random":
+        return hash_json([config, "random", settings.seed])
+    return hash_json([config, hash_files(directory.glob("*.safetensors"))])

@@ -1,0 +1,169 @@
+"""Fine-tunes a vision-language model.
+
+    python -m vsfa_jax.train --config=configs/tiny.py --workdir=runs/tiny --config.lora.rank=4
+
+Read `train` from top to bottom: that is the whole loop.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+from flax import nnx
+
+from vsfa_jax import optim, step
+from vsfa_jax.assemble import Assembly, assemble, optimizer_config
+from vsfa_jax.checkpoint import Checkpointer
+from vsfa_jax.core import main as entry
+from vsfa_jax.core.config import Settings, to_dict
+from vsfa_jax.core.errors import ConfigError, TrainingError
+from vsfa_jax.data.batch import Batch
+from vsfa_jax.input import Input, make_input
+from vsfa_jax.mesh import batch_sharding
+from vsfa_jax.metrics import MetricsWriter
+from vsfa_jax.models.parameters import by_name, replace
+from vsfa_jax.preemption import Preemption
+from vsfa_jax.probe import Probe
+from vsfa_jax.progress import Progress
+from vsfa_jax.provenance import manifest
+from vsfa_jax.state import TrainState, create_state
+
+
+def train(settings: Settings, workdir: Path) -> None:
+    """Trains to `settings.steps`, from the newest good checkpoint of `workdir` if it has one.
+
+    Raises:
+      UserError: bad input, or a workdir of another run; nothing is lost.
+      TrainingError: the loss is not finite; the last good checkpoint is kept.
+    """
+    assembly = assemble(settings)
+    inputs = make_input(settings, assembly.vlm.processor, "train", workdir)
+    manifest(settings, assembly, inputs).open(workdir, to_dict(settings))
+    optimizer = optim.make_optimizer(optimizer_config(settings))
+    state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
+    train_step = step.jit_train_step(assembly.split.graph, optimizer, state)
+    probe = Probe(settings, assembly, workdir) if settings.eval_every else None
+    logging.info("trained parameters: %d", optim.count_parameters(state.params))
+
+    with (
+        open_checkpoints(settings, workdir) as checkpoints,
+        MetricsWriter(workdir, tensorboard=settings.tensorboard) as metrics,
+        Preemption() as preemption,
+        Progress(settings.steps, enabled=settings.progress) as progress,
+    ):
+        state = restore(checkpoints, state, inputs)
+        done = int(state.step)
+        for number, batch, ids, waited in inputs.batches(done, settings.steps):
+            began = time.perf_counter()
+            state, out = train_step(state, assembly.split.frozen, place(batch, settings, assembly))
+            row = read_metrics_row(out, batch, time.perf_counter() - began, waited)
+            if not row.pop("finite"):
+                raise TrainingError(not_finite(number + 1, row, ids))
+            if probe and due(number + 1, settings.eval_every, settings.steps):
+                row.update(probe.run(state.params))
+            metrics.write(number + 1, row)
+            progress.update(number + 1, row)
+            stop = preemption.agreed(number + 1)
+            last = stop or number + 1 == settings.steps
+            save(checkpoints, state, inputs, force=last and settings.checkpoint_every > 0)
+            if stop:
+                logging.info("stopped by a signal; step %d is saved", number + 1)
+                return
+
+
+def due(number: int, every: int, steps: int) -> bool:
+    """True at every `every`-th step and at the last; never where `every` is 0."""
+    return every > 0 and (number % every == 0 or number == steps)
+
+
+def open_checkpoints(settings: Settings, workdir: Path) -> Checkpointer:
+    """The run's checkpoints."""
+    return Checkpointer(
+        workdir / "checkpoints", every=settings.checkpoint_every, keep=settings.checkpoint_keep
+    )
+
+
+def place(batch: Batch, settings: Settings, assembly: Assembly) -> Batch:
+    """This process's rows [R, ...] as global arrays [M, R / M, ...] on the mesh.
+
+    Raises:
+      ConfigError: the rows of a micro-batch do not divide over data and fsdp.
+    """
+    mesh, parts = assembly.mesh, settings.micro_batches
+    share = mesh.shape["data"] * mesh.shape["fsdp"]
+    if settings.batch_rows // parts % share:
+        raise ConfigError(
+            f"batch_rows: {settings.batch_rows // parts} rows of a micro-batch do not divide "
+            f"over mesh data x fsdp = {share}"
+        )
+    sharding = batch_sharding(mesh, micro_batches=True)
+
+    def put(leaf: np.ndarray) -> jax.Array:
+        rows = leaf.reshape(parts, -1, *leaf.shape[1:])
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(put, batch)
+
+
+def read_metrics_row(
+    out: dict[str, jax.Array], batch: Batch, step_s: float, data_wait_s: float
+) -> dict[str, Any]:
+    """One row of metrics.jsonl; waits for the step to end."""
+    began = time.perf_counter()
+    row = {name: value.item() for name, value in jax.device_get(out).items()}
+    step_s += time.perf_counter() - began
+    tokens = int((batch.segment_ids > 0).sum()) * jax.process_count()
+    return {
+        **row,
+        "tokens": tokens,
+        "tokens_per_s": tokens / (step_s + data_wait_s),
+        "step_s": step_s,
+        "data_wait": data_wait_s / (step_s + data_wait_s),
+    }
+
+
+def not_finite(number: int, row: dict[str, Any], ids: list[list[str]]) -> str:
+    """What the abort says."""
+    named = ", ".join(record for line in ids for record in line)
+    return (
+        f"step {number}: loss {row['loss']}, gradient norm {row['grad_norm']}; wanted finite "
+        f"numbers. Records of this step: {named}. The last good checkpoint is kept."
+    )
+
+
+def save(checkpoints: Checkpointer, state: TrainState, inputs: Input, force: bool) -> None:
+    """Starts saving the state; the position in the data is one global row number."""
+    number = int(state.step)
+    trees = {"params": by_name(state.params), "optimizer": state.optimizer}
+    checkpoints.save(number, trees, {"data": inputs.pipeline.state(number)}, force=force)
+
+
+def restore(checkpoints: Checkpointer, state: TrainState, inputs: Input) -> TrainState:
+    """The newest good checkpoint's state, or `state` where there is none."""
+    trees = {"params": by_name(state.params), "optimizer": state.optimizer}
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), trees
+    )
+    found = checkpoints.restore(abstract)
+    if found is None:
+        return state
+    inputs.check_position(found.step, found.meta["data"])
+    logging.info("resumed from step %d", found.step)
+    number = jax.device_put(np.int32(found.step), state.step.sharding)
+    params: nnx.State = replace(state.params, found.trees["params"])
+    return TrainState(number, params, found.trees["optimizer"])
+
+
+def main(settings: Settings, workdir: Path) -> None:
+    """Runs under `core.main`."""
+    train(settings, workdir)
+    logging.info("done: %s", workdir)
+
+
+if __name__ == "__main__":
+    entry.run(main)
