@@ -38,7 +38,7 @@ def test_packed_equals_unpacked(checkpoint, mode):
     vlm = training.adapted(checkpoint) if mode == "lora" else models.load(checkpoint)
     if mode == "lora":  # an adapter at its start has a zero gradient for A: move it off zero
         key = jax.random.key(2)
-        for name, leaf in training.lora._linears(vlm.model):
+        for _, leaf in training.lora.linears(vlm.model):
             if leaf.adapter is not None:
                 shape = leaf.adapter.b.shape
                 leaf.adapter.b = type(leaf.adapter.b)(0.1 * jax.random.normal(key, shape))

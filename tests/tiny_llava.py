@@ -1,4 +1,4 @@
-"""Random LLaVA checkpoints by transformers, small enough for a test, with tokenizer and template."""
+"""Random LLaVA checkpoints by transformers, small enough for a test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from transformers import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 WORDS = (
-    "USER : ASSISTANT what is this how many red blue a knife two in the picture yes no one".split()
+    *("USER", ":", "ASSISTANT", "what", "is", "this", "how", "many", "red", "blue", "a"),
+    *("knife", "two", "in", "the", "picture", "yes", "no", "one"),
 )
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}"
@@ -31,7 +32,7 @@ TEMPLATE = (
 
 
 def write(directory: Path, *, kv_heads: int = 2, layer: int = -2, seed: int = 0) -> Path:
-    """A whole checkpoint directory with random weights large enough to tell errors from rounding."""
+    """A whole checkpoint directory; weights large enough to tell errors from rounding."""
     torch.manual_seed(seed)
     vocabulary = {w: i for i, w in enumerate(["<pad>", "<s>", "</s>", "<unk>", "<image>", *WORDS])}
     config = LlavaConfig(

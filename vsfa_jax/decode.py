@@ -1,7 +1,7 @@
 """Decoding with a key/value cache: one compiled program a shape.
 
-    slots     p p p p . . | n n n        p prompt, . its padding, n new tokens
-    filled    1 1 1 1 0 0 | 1 1 0        rows of any length share a slot number a step
+slots     p p p p . . | n n n        p prompt, . its padding, n new tokens
+filled    1 1 1 1 0 0 | 1 1 0        rows of any length share a slot number a step
 """
 
 from __future__ import annotations

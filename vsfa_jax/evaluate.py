@@ -20,15 +20,13 @@ from absl import logging
 
 from vsfa_jax import __version__, benchmarks, judges, report, table_text, tables
 from vsfa_jax.answering import GREEDY_KINDS, Model, answers
-from vsfa_jax.assemble import Assembly, assemble
+from vsfa_jax.assemble import assemble
 from vsfa_jax.benchmarks.case import Answer, Case
-from vsfa_jax.checkpoint import restore_params
 from vsfa_jax.core import config
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
 from vsfa_jax.judges.protocol import Verdict
-from vsfa_jax.models.parameters import by_name, replace
 from vsfa_jax.provenance import check_workdir
 
 
@@ -92,21 +90,6 @@ def examine(models: Mapping[str, Model], cases: Sequence[Case], options: config.
     judge_of = {case.benchmark: benchmarks.find(case.benchmark).JUDGE for case in cases}
     verdicts = judges.judge_all(cases, said, judge_of)
     return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
-
-
-def restore(assembly: Assembly, workdir: Path) -> tuple[int, Model]:
-    """The newest good checkpoint's step and its model.
-
-    Raises:
-      CheckpointError: there is none, or it holds other parameters.
-    """
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
-        by_name(assembly.split.params),
-    )
-    found = restore_params(workdir / "checkpoints", abstract)
-    params = replace(assembly.split.params, found.trees["params"])
-    return found.step, assembly.with_params(params)
 
 
 def facts(settings: config.Settings, workdir: Path, step: int) -> dict[str, str]:

@@ -43,7 +43,7 @@ def attach(
     """
     if rank < 1:
         raise ConfigError(f"lora.rank: found {rank}, wanted at least 1")
-    layers = {name: layer for name, layer in _linears(model)}
+    layers = dict(linears(model))
     chosen: set[str] = set()
     for target in targets:
         matched = {n for n in layers if re.fullmatch(TARGETS.get(target, target), n)}
@@ -67,7 +67,8 @@ def _adapter(shape: tuple[int, ...], rank: int, alpha: float, key: jax.Array) ->
     return LowRank(a, jnp.zeros((*stack, rank, features_out), jnp.float32), alpha / rank)
 
 
-def _linears(model: nnx.Module) -> list[tuple[str, Linear]]:
+def linears(model: nnx.Module) -> list[tuple[str, Linear]]:
+    """Every linear layer by name; a stacked one once."""
     return [
         ("/".join(map(str, path)), node)
         for path, node in nnx.iter_graph(model)

@@ -1,4 +1,4 @@
-"""What training changes (TrainState), what it does not (the frozen base), and how both are placed."""
+"""What training changes (TrainState), what it does not (the frozen base), and their places."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from vsfa_jax.mesh import replicated
-from vsfa_jax.models.parameters import by_name
+from vsfa_jax.models.parameters import map_named
 from vsfa_jax.models.sharding import parameter_sharding
 
 
@@ -74,11 +74,8 @@ def state_sharding(shapes: TrainState, family: ModuleType, mesh: Mesh) -> TrainS
     def place(node: Any) -> Any:
         if not isinstance(node, nnx.State):
             return jax.tree.map(lambda _: replicated(mesh), node)
-        names = iter(by_name(node).items())
-        leaves, tree = jax.tree.flatten(node)
-        return tree.unflatten(
-            parameter_sharding(name, shape.shape, family.SHARDING, mesh)
-            for (name, shape), _ in zip(names, leaves, strict=True)
+        return map_named(
+            lambda name, leaf: parameter_sharding(name, leaf.shape, family.SHARDING, mesh), node
         )
 
     return jax.tree.map(place, shapes, is_leaf=lambda node: isinstance(node, nnx.State))

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
 
 NO_IMAGE = -1
+Array: TypeAlias = Any  # numpy on the host, jax.Array on the device
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -66,9 +68,9 @@ class Vision:
       positions: [B, P] int32, row of the position table.
     """
 
-    patches: jax.Array
-    segment_ids: jax.Array
-    positions: jax.Array
+    patches: Array
+    segment_ids: Array
+    positions: Array
 
 
 @jax.tree_util.register_dataclass
@@ -86,12 +88,12 @@ class Batch:
       vision: the patch buffer.
     """
 
-    tokens: jax.Array
-    targets: jax.Array
-    loss_weights: jax.Array
-    segment_ids: jax.Array
-    positions: jax.Array
-    image_index: jax.Array
+    tokens: Array
+    targets: Array
+    loss_weights: Array
+    segment_ids: Array
+    positions: Array
+    image_index: Array
     vision: Vision
 
 

@@ -1,4 +1,4 @@
-"""The language model: pre-norm blocks of grouped-query attention and a gated MLP, under one scan."""
+"""The language model: blocks of grouped-query attention and a gated MLP, under one scan."""
 
 from __future__ import annotations
 
@@ -121,18 +121,23 @@ class Decoder(nnx.Module):
         filled = cache.filled.at[:, slot].set(1)
         segments = (jnp.ones_like(positions), filled)
 
-        def layer_step(x: jax.Array, scanned: tuple[Block, jax.Array, jax.Array]):
+        def layer_step(
+            x: jax.Array, scanned: tuple[Block, jax.Array, jax.Array]
+        ) -> tuple[jax.Array, KeysValues]:
             layer, keys, values = scanned
 
             def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-                grown = tuple(
-                    jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), slot, axis=1)
-                    for old, new in ((keys, k), (values, v))
-                )
-                return attention(q, *grown, segment_ids=segments, causal=False), grown
+                seen_k, seen_v = _insert(keys, k, slot), _insert(values, v, slot)
+                out = attention(q, seen_k, seen_v, segment_ids=segments, causal=False)
+                return out, (seen_k, seen_v)
 
             return layer(x, rope, attend)
 
         rope = rope_table(positions, self.config.head_size, self.config.rope_theta)
-        x, grown = jax.lax.scan(layer_step, x, (self.layers, cache.keys, cache.values))
-        return self.norm(x), Cache(*grown, filled)
+        x, (keys, values) = jax.lax.scan(layer_step, x, (self.layers, cache.keys, cache.values))
+        return self.norm(x), Cache(keys, values, filled)
+
+
+def _insert(cached: jax.Array, new: jax.Array, slot: jax.Array) -> jax.Array:
+    """cached [B, S, K, H] with new [B, 1, K, H] at `slot`."""
+    return jax.lax.dynamic_update_slice_in_dim(cached, new.astype(cached.dtype), slot, axis=1)

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -75,23 +76,25 @@ def initialize(
     return _vlm(directory, family, nnx.merge(graph, state), mesh)
 
 
-def _skeleton(path_or_dir: str | Path) -> tuple[Path, ModuleType, nnx.Module]:
+def _skeleton(path_or_dir: str | Path) -> tuple[Path, ModuleType, Any]:
     """The directory, its family and the model's structure, with shapes in place of arrays."""
     directory = Path(path_or_dir)
     if not directory.is_dir():
         raise WeightsError(f"model.path: {directory} is not a directory; a checkpoint's is wanted")
     raw = read_json(directory / "config.json")
     model_type = raw.get("model_type")
-    for family in FAMILIES.values():
-        if model_type == family.MODEL_TYPE:
-            config = family.read_config(raw)
-            model = jax.eval_shape(lambda key: family.Model(config, key), jax.random.key(0))
-            return directory, family, model
-    known = sorted(family.MODEL_TYPE for family in FAMILIES.values())
-    raise WeightsError(f"{directory}/config.json: model_type {model_type!r}, wanted one of {known}")
+    by_type = {family.MODEL_TYPE: family for family in FAMILIES.values()}
+    if model_type not in by_type:
+        raise WeightsError(
+            f"{directory}/config.json: model_type {model_type!r}, wanted one of {sorted(by_type)}"
+        )
+    family = by_type[model_type]
+    config = family.read_config(raw)
+    model = jax.eval_shape(lambda key: family.Model(config, key), jax.random.key(0))
+    return directory, family, model
 
 
-def _vlm(directory: Path, family: ModuleType, model: nnx.Module, mesh: Mesh) -> Vlm:
+def _vlm(directory: Path, family: ModuleType, model: Any, mesh: Mesh) -> Vlm:
     return Vlm(
         family=family.__name__.rpartition(".")[2],
         config=model.config,

@@ -23,11 +23,10 @@ def parameter_sharding(
     Raises:
       ConfigError: no rule, a rule of another rank, or a size that the axis does not divide.
     """
-    for pattern, axes in table.items():
-        if fnmatch.fnmatchcase(name, pattern):
-            break
-    else:
+    pattern = next((p for p in table if fnmatch.fnmatchcase(name, p)), None)
+    if pattern is None:
         raise ConfigError(f"{name}: no sharding rule matches; add one to the family's table")
+    axes = table[pattern]
     if len(axes) != len(shape):
         raise ConfigError(f"{name}: rule {pattern!r} has {len(axes)} axes, the shape is {shape}")
     for size, axis in zip(shape, axes, strict=True):

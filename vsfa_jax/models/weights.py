@@ -20,7 +20,7 @@ from vsfa_jax.models.checkpoint_files import tensor_files
 from vsfa_jax.models.rules import Rule, Turn, to_ours, to_theirs
 from vsfa_jax.models.sharding import parameter_sharding
 
-Index = tuple[slice, ...]
+Index = tuple[slice, ...] | None
 
 
 def read_weights(
@@ -111,12 +111,14 @@ class _Reader:
                 raise WeightsError(f"{rule.ours}: {key} has shape {found}, wanted {wanted} turned")
 
     def __call__(self, index: Index) -> np.ndarray:
+        """The slice `index` of the parameter; the whole of it for None."""
+        index = index or (slice(None),) * len(self.shape)
         if not self.rule.stacked:
             return self._one(0, index)
         layers = range(*index[0].indices(self.shape[0]))
         return np.stack([self._one(layer, index[1:]) for layer in layers])
 
-    def _one(self, layer: int, index: Index) -> np.ndarray:
+    def _one(self, layer: int, index: tuple[slice, ...]) -> np.ndarray:
         name, path = self.files[layer]
         with safe_open(path, "np") as file:
             tensor = file.get_slice(name)

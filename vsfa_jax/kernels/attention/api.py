@@ -1,4 +1,4 @@
-"""The one door to attention: checks shapes, chooses a backend, never falls back from a named one."""
+"""The one door to attention: checks shapes, chooses a backend; a named one never falls back."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ def attention(
 
 def _check(q: jax.Array, k: jax.Array, v: jax.Array) -> None:
     if q.ndim != 4 or k.shape != v.shape or k.ndim != 4:
-        raise ValueError(f"wanted q [B,T,N,H], k and v [B,S,K,H]; found {q.shape, k.shape, v.shape}")
+        raise ValueError(
+            f"wanted q [B,T,N,H], k and v [B,S,K,H]; found {q.shape, k.shape, v.shape}"
+        )
     if q.shape[0] != k.shape[0] or q.shape[3] != k.shape[3] or q.shape[2] % k.shape[2]:
         raise ValueError(f"q {q.shape} and k {k.shape} differ in B or H, or K does not divide N")

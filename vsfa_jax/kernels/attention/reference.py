@@ -49,10 +49,10 @@ def visible(
 ) -> jax.Array | None:
     """[B or 1, T, S] bool, True where a query may see a key; None where every query sees all.
 
-        causal          segments 1 1 2      both
-        1 0 0           1 1 0               1 0 0
-        1 1 0           1 1 0               1 1 0
-        1 1 1           0 0 1               0 0 1
+    causal          segments 1 1 2      both
+    1 0 0           1 1 0               1 0 0
+    1 1 0           1 1 0               1 1 0
+    1 1 1           0 0 1               0 0 1
     """
     seen = None
     distance = (jnp.arange(t)[:, None] + s - t) - jnp.arange(s)[None, :]

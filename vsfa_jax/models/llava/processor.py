@@ -9,8 +9,6 @@ from typing import Any
 import jinja2
 import numpy as np
 from PIL import Image
-from transformers import AutoTokenizer
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.data.batch import NO_IMAGE, Example
@@ -31,11 +29,16 @@ class Processor:
     """
 
     def __init__(self, directory: Path, config: LlavaConfig):
+        # Imported here and not above: transformers loads PyTorch where it finds it, and a command
+        # hides that from it only once it runs.
+        from transformers import AutoTokenizer
+        from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
         self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         self.images = CLIPImageProcessorPil.from_pretrained(directory)
         self.directory, self.config = directory, config
         self.grid = config.image_size // config.patch_size
-        self.image_token = self.tokenizer.convert_ids_to_tokens(config.image_token)
+        self.image_token = str(self.tokenizer.convert_ids_to_tokens(config.image_token))
         self.channels = 3 * config.patch_size**2
 
     @property
@@ -53,7 +56,7 @@ class Processor:
         text = self.tokenizer.apply_chat_template(
             template_messages(messages), tokenize=False, add_generation_prompt=add_generation_prompt
         )
-        return text.replace(IMAGE_MARK, self.image_token * self.tokens_per_image)
+        return str(text).replace(IMAGE_MARK, self.image_token * self.tokens_per_image)
 
     def measure(self, record: Record) -> tuple[int, int]:
         """(tokens, patches) of a record, without decoding its images."""
