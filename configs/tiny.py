@@ -19,5 +19,7 @@ def get_config() -> ConfigDict:
     config.steps = 150
     config.checkpoint_every = 50
     config.eval_every = 50
+    config.batch_rows = 16
+    config.data.budgets = ((192, 130),)
     config.optimizer.learning_rate = 2e-3
     return config

@@ -28,6 +28,7 @@ from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.provenance import check_workdir
+from vsfa_jax.restore import restore
 
 
 @dataclasses.dataclass(frozen=True)

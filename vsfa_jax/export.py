@@ -72,6 +72,7 @@ def _read_back(directory: Path, model: nnx.Module) -> None:
 
 def main(settings: Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
+    assert _OUT.value is not None  # a required flag
     export(settings, workdir, Path(_OUT.value))
 
 
