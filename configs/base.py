@@ -106,7 +106,8 @@ def get_config() -> ConfigDict:
     evaluation.name = "main"
     # Folders of `vsfa_jax/benchmarks/`.
     evaluation.benchmarks = ("tinyworld",)
-    # Cases of each kind and category.
+    # Cases of each kind, spread over its categories; questions about neutral things and about
+    # threats are two kinds.
     evaluation.per_kind = 100
     # Tokens of the longest answer.
     evaluation.max_new_tokens = 48
