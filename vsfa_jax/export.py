@@ -28,9 +28,6 @@ from vsfa_jax.models.weights import write_weights
 from vsfa_jax.provenance import check_workdir
 from vsfa_jax.restore import restore
 
-_FORMAT = flags.DEFINE_enum("format", "hf", ["hf"], "hf: a whole checkpoint directory.")
-_OUT = flags.DEFINE_string("out", None, "Directory to write; must not exist.")
-
 
 def export(settings: Settings, workdir: Path, out: Path) -> None:
     """Writes the newest good checkpoint of `workdir` to `out`.
@@ -72,10 +69,10 @@ def _read_back(directory: Path, model: nnx.Module) -> None:
 
 def main(settings: Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
-    assert _OUT.value is not None  # a required flag
-    export(settings, workdir, Path(_OUT.value))
+    export(settings, workdir, Path(flags.FLAGS.out))
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("out")
+    flags.DEFINE_enum("format", "hf", ["hf"], "hf: a whole checkpoint directory.")
+    flags.DEFINE_string("out", None, "Directory to write; must not exist.", required=True)
     entry.run(main)
