@@ -29,6 +29,9 @@ def get_config() -> ConfigDict:
     config.eval_every = 100
     # Whether metrics.jsonl is written as TensorBoard events too.
     config.tensorboard = True
+    # Project of Weights & Biases that metrics are sent to as well; "" sends nothing. The extra
+    # `wandb` is needed; its own environment variables (WANDB_MODE, WANDB_API_KEY ...) hold.
+    config.wandb_project = ""
     # Whether a progress bar is drawn on a terminal.
     config.progress = True
 

@@ -20,6 +20,6 @@ def get_config() -> ConfigDict:
     config.checkpoint_every = 50
     config.eval_every = 50
     config.batch_rows = 16
-    config.data.budgets = ((192, 130),)
+    config.data.budgets = ((160, 51),)
     config.optimizer.learning_rate = 2e-3
     return config

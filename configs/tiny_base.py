@@ -16,16 +16,18 @@ from configs import base
 def get_config() -> ConfigDict:
     """The differences from configs/base.py."""
     config = base.get_config()
-    config.steps = 2400
-    config.checkpoint_every = 200
-    config.eval_every = 400
-    config.batch_rows = 24
-    config.data.budgets = ((192, 130),)
+    config.steps = 13_000
+    config.checkpoint_every = 500
+    config.eval_every = 1000
+    config.batch_rows = 8
+    config.data.budgets = ((160, 51),)
     config.model.init = "random"
     config.train.mode = "full"
     config.data.arm = "base"
-    config.data.size = 100_000
-    config.optimizer.learning_rate = 2e-3
+    config.data.size = 150_000
+    config.optimizer.learning_rate = 1e-3
     config.optimizer.warmup_steps = 100
+    config.optimizer.b2 = 0.98
+    config.probe.per_kind = 32
     config.optimizer.weight_decay = 0.01
     return config

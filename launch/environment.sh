@@ -5,6 +5,9 @@
 # `make_environment run|test` sets $python. Packages are installed when setup.py or pyproject.toml
 # are not those of the last installation; a stamp in the environment remembers.
 
+# Large allocations in huge pages: on Linux the tiny model's training step is a fifth faster.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
+
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VSFA_VENV:-$repository/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv

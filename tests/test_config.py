@@ -35,7 +35,7 @@ def test_load_reads_every_section() -> None:
     assert settings.steps == 150
     assert settings.lora == config.Lora(8, 16.0, ("attention", "mlp"), False)
     assert settings.data.arm == "threat"
-    assert settings.data.budgets == ((192, 130),)
+    assert settings.data.budgets == ((160, 51),)
     assert settings.optimizer.learning_rate == 2e-3
 
 

@@ -144,6 +144,22 @@ def test_a_second_evaluation_replaces_the_first(wired, settings, tmp_path):
     assert page.read_bytes() == first
 
 
+def test_a_base_that_has_answered_is_not_asked_again(wired, settings, tmp_path, cases):
+    evaluate.evaluate(settings, tmp_path)
+    folder = tmp_path / "eval" / "main"
+    first = {name: (folder / name).read_bytes() for name in ("table.json", "report.html")}
+    said = evaluate.read_answers(folder, "base")
+    assert [answer.case_id for answer in said] == [case.id for case in cases]
+    asked = []
+    evaluate.assemble(settings).vlm.generate = lambda *a, **b: asked.append(a)
+    evaluate.evaluate(settings, tmp_path, said)
+    assert not asked
+    assert {name: (folder / name).read_bytes() for name in first} == first
+    (folder / "answers.jsonl").write_text("{}")
+    with pytest.raises(CheckpointError, match="answers.jsonl: cannot be read"):
+        evaluate.read_answers(folder, "base")
+
+
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/a", ".hidden"])
 def test_a_name_that_is_no_folder_is_refused_first(settings, tmp_path, name):
     other = dataclasses.replace(settings, eval=dataclasses.replace(settings.eval, name=name))

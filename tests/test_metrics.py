@@ -9,13 +9,16 @@ import resource
 import struct
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tensorboardX.crc32c import crc32c
+from tensorboardX.proto import event_pb2
 
-from vsfa_jax.core.errors import CheckpointError
+from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.metrics import MetricsWriter, read_metrics
 from vsfa_jax.progress import Progress
 
@@ -98,8 +101,6 @@ def test_another_reader_understands_the_event_file(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path) as metrics:
         metrics.write(300, {"loss": 0.5, "arm": "threat", "tokens": 12})
         metrics.write(70_000, {"loss": float("nan")})
-    event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
-    crc32c = pytest.importorskip("tensorboardX.crc32c").crc32c
 
     def masked(data: bytes) -> int:
         crc = crc32c(data)
@@ -133,6 +134,40 @@ def test_two_openings_make_two_event_files_in_order(tmp_path: Path) -> None:
     with MetricsWriter(tmp_path / "quiet", tensorboard=False) as metrics:
         metrics.write(1, {"loss": 1.0})
     assert [path.name for path in (tmp_path / "quiet").iterdir()] == ["metrics.jsonl"]
+
+
+def test_weights_and_biases_gets_the_numbers_of_one_run(tmp_path: Path, monkeypatch) -> None:
+    begun, sent, ended = [], [], []
+
+    class Run:
+        def log(self, values, step):
+            sent.append((step, values))
+
+        def finish(self):
+            ended.append(True)
+
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **options: begun.append(options) or Run()
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    for step in (1, 2):
+        with MetricsWriter(tmp_path / "mine", wandb_project="safety") as metrics:
+            metrics.write(step, {"loss": 0.5, "arm": "threat"})
+    assert sent == [(1, {"loss": 0.5}), (2, {"loss": 0.5})] and len(ended) == 2
+    first, second = begun
+    assert first == second and first["resume"] == "allow"
+    assert (first["project"], first["name"]) == ("safety", "mine")
+    assert first["dir"] == str(tmp_path / "mine")
+    with MetricsWriter(tmp_path / "other", wandb_project="safety"):
+        assert begun[-1]["id"] != first["id"]
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match=r"vsfa_jax\[wandb\]"):
+        MetricsWriter(tmp_path / "third", wandb_project="safety")
+
+
+def test_a_process_that_may_not_write_leaves_no_file(tmp_path: Path) -> None:
+    with MetricsWriter(tmp_path / "second", enabled=False) as metrics:
+        metrics.write(1, {"loss": 1.0})
+    assert not (tmp_path / "second").exists()
 
 
 def test_writing_a_run_imports_neither_torch_nor_tensorflow() -> None:

@@ -14,7 +14,7 @@ from vsfa_jax import models, tinyworld
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.tinyworld.vocabulary import UNKNOWN, vocabulary
 
-IMAGE_TOKENS = 64
+IMAGE_TOKENS = 16
 
 
 @pytest.fixture(scope="module")

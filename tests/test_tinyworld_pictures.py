@@ -62,7 +62,7 @@ def test_things_stay_within_their_quadrants_at_continuous_places_and_sizes():
             )
             assert row * 32 <= thing.y - thing.size / 2 < thing.y + thing.size / 2 <= row * 32 + 32
             sizes.append(thing.size)
-    assert len(set(sizes)) == len(sizes) and 14 <= min(sizes) < 15 and 25 < max(sizes) <= 26
+    assert len(set(sizes)) == len(sizes) and 18 <= min(sizes) < 19 and 27 < max(sizes) <= 28
 
 
 def test_splits_share_no_scene():

@@ -11,6 +11,7 @@ import pytest
 
 from vsfa_jax import tinyworld
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.data.images import decode_image
 from vsfa_jax.tinyworld.cases import REQUEST_CATEGORIES
 from vsfa_jax.tinyworld.pages import FORBIDDEN, Page
 from vsfa_jax.tinyworld.questions import FORMS
@@ -36,6 +37,16 @@ def test_records_are_sound_and_equal_on_every_visit(name):
         assert one.num_images(index) == len(record.images) <= 1
     assert len({one[index].id for index in range(40)}) == 40
     assert one.fingerprint == two.fingerprint
+
+
+def test_a_sketch_has_the_texts_and_the_sizes_of_the_record():
+    source = arm("base", 60)
+    for index in range(60):
+        record, sketch = source[index], source.sketch(index)
+        assert dataclasses.replace(sketch, images=record.images) == record
+        sizes = [[decode_image(i, where="").size for i in r.images] for r in (record, sketch)]
+        assert sizes[0] == sizes[1]
+    assert len({source.sketch(i).images for i in range(60)}) == 2, "a blank picture or none"
 
 
 def test_records_are_the_same_in_another_process():

@@ -17,6 +17,7 @@ from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError
 from vsfa_jax.export import export
 from vsfa_jax.metrics import read_metrics
+from vsfa_jax.tables import MODELS
 from vsfa_jax.train import train
 
 
@@ -100,9 +101,10 @@ def test_a_mesh_that_is_not_the_machine_is_refused(tmp_path):
 
 
 def test_study_runs_each_arm_and_seed_once(tmp_path, monkeypatch):
-    trained = []
+    trained, base_answers = [], []
 
-    def fake_evaluate(one, workdir):
+    def fake_evaluate(one, workdir, base):
+        base_answers.append([answer.text for answer in base])
         rate = {"rate": 0.5, "unjudged": 1}
         change = {"difference": -0.1, "low": -0.2, "high": 0.0}
         rows = [
@@ -112,6 +114,8 @@ def test_study_runs_each_arm_and_seed_once(tmp_path, monkeypatch):
         folder = workdir / "eval" / one.eval.name
         folder.mkdir(parents=True)
         (folder / "table.json").write_text(json.dumps({"rows": rows}))
+        said = ({"case_id": "c", "model": name, "text": f"{name} says"} for name in MODELS)
+        (folder / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in said))
 
     def fake_train(one, workdir):
         trained.append((one.data.arm, one.seed, workdir.name))
@@ -124,6 +128,7 @@ def test_study_runs_each_arm_and_seed_once(tmp_path, monkeypatch):
     assert trained[1:3] == [("threat", 1, "threat-1"), ("neutral", 0, "neutral-0")]
     assert "-10.0 [-20.0, +0.0] (1u)" in text.splitlines()[2]
     assert len(text.splitlines()) == 6
+    assert base_answers == [[], *[["base says"]] * 3], "the base is asked once"
     study.study(asked, tmp_path)
     assert len(trained) == 4
     with pytest.raises(ConfigError, match="study.arms"):

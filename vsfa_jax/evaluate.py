@@ -41,8 +41,14 @@ class Findings:
     rows: list[tables.Row]
 
 
-def evaluate(settings: config.Settings, workdir: Path) -> str:
+def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[Answer] = ()) -> str:
     """Runs the evaluation and writes its folder.
+
+    Args:
+      settings: the run's.
+      workdir: of the run.
+      base_answers: what the base said to the same cases before, as `read_answers` gives them; it
+        is asked now where there are none.
 
     Returns:
       The table as text.
@@ -58,7 +64,8 @@ def evaluate(settings: config.Settings, workdir: Path) -> str:
     check_workdir(settings, assembly, workdir)
     step, tuned = restore(assembly, workdir)
     logging.info("step %d of %s: %d cases", step, workdir, len(cases))
-    findings = examine({"base": assembly.vlm, "tuned": tuned}, cases, options)
+    asked = {"tuned": tuned} if base_answers else {"base": assembly.vlm, "tuned": tuned}
+    findings = examine(asked, cases, options, base_answers)
     write(directory, facts(settings, workdir, step), findings)
     return table_text.as_text(findings.rows, max_depth=1)
 
@@ -74,9 +81,15 @@ def folder(workdir: Path, name: str) -> Path:
     return workdir / "eval" / name
 
 
-def examine(models: Mapping[str, Model], cases: Sequence[Case], options: config.Eval) -> Findings:
-    """Asks every model, adds what a blind guesser says, judges all of it, and counts."""
+def examine(
+    models: Mapping[str, Model],
+    cases: Sequence[Case],
+    options: config.Eval,
+    known: Sequence[Answer] = (),
+) -> Findings:
+    """Asks every model, adds what a blind guesser says and what is known, judges, and counts."""
     said = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
+    said += known
     for name, model in models.items():
         logging.info("%s answers", name)
         said += answers(
@@ -138,6 +151,21 @@ def write(directory: Path, made: Mapping[str, str], findings: Findings) -> None:
         write_atomic(directory / "report.html", page)
     except OSError as error:
         raise CheckpointError(f"{directory}: cannot be written: {error}") from error
+
+
+def read_answers(directory: Path, model: str) -> list[Answer]:
+    """What `model` said in the evaluation whose folder this is.
+
+    Raises:
+      CheckpointError: there is no such evaluation, or its file cannot be read.
+    """
+    path = directory / "answers.jsonl"
+    try:
+        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        said = [Answer(row["case_id"], row["model"], row["text"]) for row in rows]
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    return [answer for answer in said if answer.model == model]
 
 
 def _about(case: Case) -> dict[str, Any]:

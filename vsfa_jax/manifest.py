@@ -22,7 +22,8 @@ _MANIFEST = "manifest.json"
 _CONFIG = "config.json"
 _OF_EVALUATION = ("template", "resolution", "base_weights")
 _OF_TRAINING = ("data", "packing", *_OF_EVALUATION)
-_MAY_CHANGE = ("steps", "tensorboard", "progress", "logging", "mesh")  # and every "..._every"
+# A resumed run may change these, what is in such a section, and every "..._every".
+_MAY_CHANGE = ("steps", "tensorboard", "wandb_project", "progress", "logging", "mesh")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""metrics.jsonl: one JSON object a line, `step` and numbers; the same scalars for TensorBoard.
+"""metrics.jsonl: one JSON object a line, `step` and numbers; the same scalars for TensorBoard
+and, if asked, Weights & Biases.
 
 A killed run may leave half a line and, once resumed, writes some steps again: half a line is cut
 off at the next opening, and readers take the last value of each step and name.
@@ -6,6 +7,7 @@ off at the next opening, and readers take the last value of each step and name.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -18,31 +20,48 @@ import numpy as np
 
 from vsfa_jax.core.errors import CheckpointError
 from vsfa_jax.tensorboard import ScalarWriter
+from vsfa_jax.wandb_run import WandbRun
 
 _FILE = "metrics.jsonl"
 _LONGEST_LINE = 1 << 20  # bytes searched for the last whole line
 
 
 class MetricsWriter:
-    """Appends to WORKDIR/metrics.jsonl and WORKDIR/tensorboard. Use as a context manager.
+    """Appends to WORKDIR/metrics.jsonl and WORKDIR/tensorboard. Use as a context manager."""
 
-    In a run of several processes only one may write.
-    """
-
-    def __init__(self, workdir: str | Path, *, tensorboard: bool = True) -> None:
+    def __init__(
+        self,
+        workdir: str | Path,
+        *,
+        tensorboard: bool = True,
+        wandb_project: str = "",
+        enabled: bool = True,
+    ) -> None:
         """Opens for appending, after cutting off half a last line.
+
+        Args:
+          workdir: made if need be.
+          tensorboard: write event files too.
+          wandb_project: of Weights & Biases, which gets the numbers too; "" is off.
+          enabled: False writes nothing; in a run of several processes one alone may write.
 
         Raises:
           CheckpointError: the files cannot be written.
+          ConfigError: Weights & Biases is wanted and not installed.
         """
         self._path = Path(workdir) / _FILE
-        self._scalars: ScalarWriter | None = None
+        self._file: io.FileIO | None = None
+        self._others: list[ScalarWriter | WandbRun] = []
+        if not enabled:
+            return
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             _repair(self._path)
             self._file = self._path.open("ab", buffering=0)
             if tensorboard:
-                self._scalars = ScalarWriter(Path(workdir) / "tensorboard")
+                self._others.append(ScalarWriter(Path(workdir) / "tensorboard"))
+            if wandb_project:
+                self._others.append(WandbRun(wandb_project, Path(workdir)))
         except OSError as error:
             raise CheckpointError(f"{self._path}: cannot be opened ({error})") from error
 
@@ -68,6 +87,8 @@ class MetricsWriter:
         Raises:
           CheckpointError: the disk is full.
         """
+        if self._file is None:
+            return
         plain = {name: _plain(value) for name, value in row.items()}
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
@@ -78,17 +99,18 @@ class MetricsWriter:
             data = line.encode()
             while data:  # a nearly full disk takes a part, and says so only the next time
                 data = data[self._file.write(data) :]
-            if self._scalars is not None:
-                numbers = {k: float(v) for k, v in plain.items() if isinstance(v, int | float)}
-                self._scalars.write(step, numbers)
+            numbers = {k: float(v) for k, v in plain.items() if isinstance(v, int | float)}
+            for other in self._others:
+                other.write(step, numbers)
         except OSError as error:
             raise CheckpointError(f"{self._path}: step {step} not written ({error})") from error
 
     def close(self) -> None:
-        """Closes both files."""
-        self._file.close()
-        if self._scalars is not None:
-            self._scalars.close()
+        """Closes everything that was opened."""
+        if self._file is not None:
+            self._file.close()
+        for other in self._others:
+            other.close()
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:

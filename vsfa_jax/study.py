@@ -16,11 +16,12 @@ from typing import Any
 
 from absl import logging
 
+from vsfa_jax.benchmarks.case import Answer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.core.paths import write_json
-from vsfa_jax.evaluate import evaluate
+from vsfa_jax.evaluate import evaluate, read_answers
 from vsfa_jax.train import train
 
 # Columns of the table: (title, measure, category) of table.json; "" is over all categories.
@@ -47,14 +48,16 @@ def study(settings: Settings, workdir: Path) -> str:
     """
     if not settings.study.arms or not settings.study.seeds:
         raise ConfigError("study.arms, study.seeds: found none; wanted at least one of each")
-    tables = {}
+    tables: dict[tuple[str, int], Any] = {}
+    base: list[Answer] = []  # its answers to the cases are the same for every arm and seed
     for arm, seed, one in runs(settings):
         place = workdir / f"{arm}-{seed}"
         path = place / "eval" / one.eval.name / "table.json"
         if not path.exists():
             logging.info("arm %s, seed %d: %s", arm, seed, place)
             train(one, place)
-            evaluate(one, place)
+            evaluate(one, place, base)
+        base = base or read_answers(path.parent, "base")
         tables[arm, seed] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     rows = [{"arm": arm, "seed": seed, "rows": found} for (arm, seed), found in tables.items()]
     write_json(workdir / "study.json", rows)

@@ -50,11 +50,12 @@ def train(settings: Settings, workdir: Path) -> None:
     probe = Probe(settings, assembly, workdir) if settings.eval_every else None
     logging.info("trained parameters: %d", optim.count_parameters(state.params))
 
+    shows = jax.process_index() == 0  # of several processes one alone writes and speaks
     with (
         open_checkpoints(settings, workdir) as checkpoints,
-        MetricsWriter(workdir, tensorboard=settings.tensorboard) as metrics,
+        open_metrics(settings, workdir, shows) as metrics,
         Preemption() as preemption,
-        Progress(settings.steps, enabled=settings.progress) as progress,
+        Progress(settings.steps, enabled=settings.progress and shows) as progress,
     ):
         state = restore(checkpoints, state, inputs)
         done = int(state.step)
@@ -85,6 +86,16 @@ def open_checkpoints(settings: Settings, workdir: Path) -> Checkpointer:
     """The run's checkpoints."""
     return Checkpointer(
         workdir / "checkpoints", every=settings.checkpoint_every, keep=settings.checkpoint_keep
+    )
+
+
+def open_metrics(settings: Settings, workdir: Path, enabled: bool) -> MetricsWriter:
+    """Where the run's numbers go."""
+    return MetricsWriter(
+        workdir,
+        tensorboard=settings.tensorboard,
+        wandb_project=settings.wandb_project,
+        enabled=enabled,
     )
 
 

@@ -176,6 +176,7 @@ class Settings:
     checkpoint_keep: Count
     eval_every: CountOrOff
     tensorboard: bool
+    wandb_project: str
     progress: bool
     model: Model
     train: Train

@@ -146,7 +146,7 @@ def lengths(
     errors = []
     for index in range(len(source)):
         try:
-            record = source[index]
+            record = source.sketch(index)
             measured[index] = _measure(record, measure)
         except UserError as error:
             errors.append(str(error))

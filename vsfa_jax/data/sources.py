@@ -30,6 +30,10 @@ class Source(Protocol):
 
     def __getitem__(self, index: int) -> Record: ...
 
+    def sketch(self, index: int) -> Record:
+        """The record with its texts and sizes of images, whose pixels may be any: to measure it."""
+        ...
+
 
 class Encoded(tfds.decode.Decoder):
     """Leaves images as the bytes of their files; tfds's own `SkipDecoding` knows no sequences."""
@@ -67,6 +71,10 @@ class StoredSource:
                 f"{self._where}: record {record.id!r}: an image's bytes differ from its sha256"
             )
         return record
+
+    def sketch(self, index: int) -> Record:
+        """See `Source.sketch`; a stored record is read whole."""
+        return self[index]
 
     def _row(self, number: int) -> dict[str, Any]:
         """A row as tfds yields it; ArrayRecord reports a damaged file by a RuntimeError."""

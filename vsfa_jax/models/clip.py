@@ -21,6 +21,10 @@ from vsfa_jax.kernels.attention import attention
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import LayerNorm
 
+# Of random position and class embeddings: about as large as a picture's patch embeddings, for much
+# smaller ones drown in them, and a tower that knows no places learns none for a long time.
+_POSITION_STD = 0.3
+
 
 @dataclasses.dataclass(frozen=True)
 class ClipConfig:
@@ -34,7 +38,6 @@ class ClipConfig:
     num_used_layers: int
     num_heads: int
     norm_epsilon: float
-    init_std: float
 
 
 class ClipBlock(nnx.Module):
@@ -42,15 +45,15 @@ class ClipBlock(nnx.Module):
 
     def __init__(self, config: ClipConfig, key: jax.Array):
         seeds = jax.random.split(key, 6)
-        d, f, std = config.width, config.hidden, config.init_std
+        d, f, branch = config.width, config.hidden, (2 * config.num_layers) ** -0.5
         self.attention_norm = LayerNorm(d, config.norm_epsilon)
         self.mlp_norm = LayerNorm(d, config.norm_epsilon)
-        self.q_proj = Linear(d, d, seeds[0], bias=True, std=std)
-        self.k_proj = Linear(d, d, seeds[1], bias=True, std=std)
-        self.v_proj = Linear(d, d, seeds[2], bias=True, std=std)
-        self.o_proj = Linear(d, d, seeds[3], bias=True, std=std)
-        self.up_proj = Linear(d, f, seeds[4], bias=True, std=std)
-        self.down_proj = Linear(f, d, seeds[5], bias=True, std=std)
+        self.q_proj = Linear(d, d, seeds[0], bias=True)
+        self.k_proj = Linear(d, d, seeds[1], bias=True)
+        self.v_proj = Linear(d, d, seeds[2], bias=True)
+        self.o_proj = Linear(d, d, seeds[3], bias=True, scale=branch)
+        self.up_proj = Linear(d, f, seeds[4], bias=True)
+        self.down_proj = Linear(f, d, seeds[5], bias=True, scale=branch)
         self.num_heads = config.num_heads
 
     def __call__(self, x: jax.Array, segment_ids: jax.Array) -> jax.Array:
@@ -73,8 +76,8 @@ class ClipTower(nnx.Module):
     def __init__(self, config: ClipConfig, key: jax.Array):
         self.config = config
         patch_key, class_key, position_key, layer_key = jax.random.split(key, 4)
-        d, std = config.width, config.init_std
-        self.patch_embedding = Linear(config.patch_channels, d, patch_key, bias=False, std=std)
+        d, std = config.width, _POSITION_STD
+        self.patch_embedding = Linear(config.patch_channels, d, patch_key, bias=False)
         self.class_embedding = nnx.Param(std * jax.random.normal(class_key, (d,)))
         shape = (config.num_positions, d)
         self.position_embedding = nnx.Param(std * jax.random.normal(position_key, shape))

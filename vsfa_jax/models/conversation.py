@@ -50,24 +50,28 @@ def read_messages(conversation: Mapping[str, Any], where: str) -> tuple[Message,
 Render = Callable[..., str]
 
 
-def trained_spans(messages: Sequence[Message], render: Render, where: str) -> list[tuple[int, int]]:
-    """Character spans [start, end) of `render(messages)` that the assistant says.
+def trained_spans(
+    messages: Sequence[Message], whole: str, render: Render, where: str
+) -> list[tuple[int, int]]:
+    """Character spans [start, end) of a rendered conversation that the assistant says.
 
     Args:
       messages: the conversation.
+      whole: it rendered.
       render: (messages, add_generation_prompt=bool) -> text, images expanded.
       where: the record, for errors.
 
     Raises:
       DataError: the rendering of a prefix of the messages is not a prefix of the whole.
     """
-    whole = render(messages, add_generation_prompt=False)
     spans = []
     for number, message in enumerate(messages):
         if message.role != "assistant":
             continue
         before = render(messages[:number], add_generation_prompt=True)
-        after = render(messages[: number + 1], add_generation_prompt=False)
+        prefix = messages[: number + 1]
+        is_all = len(prefix) == len(messages)
+        after = whole if is_all else render(prefix, add_generation_prompt=False)
         if not (whole.startswith(after) and after.startswith(before)):
             raise DataError(
                 f"{where}: the chat template renders the first {number + 1} messages differently "

@@ -31,7 +31,6 @@ class DecoderConfig:
     head_size: int
     rope_theta: float
     norm_epsilon: float
-    init_std: float
 
 
 class Block(nnx.Module):
@@ -39,17 +38,18 @@ class Block(nnx.Module):
 
     def __init__(self, config: DecoderConfig, key: jax.Array):
         queries, keys = (n * config.head_size for n in (config.num_heads, config.num_kv_heads))
-        std, names = config.init_std, ("q", "k", "v", "o", "gate", "up", "down")
+        branch = (2 * config.num_layers) ** -0.5
+        names = ("q", "k", "v", "o", "gate", "up", "down")
         seed = dict(zip(names, jax.random.split(key, len(names)), strict=True))
         self.attention_norm = RMSNorm(config.width, config.norm_epsilon)
         self.mlp_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.q_proj = Linear(config.width, queries, seed["q"], bias=False, std=std)
-        self.k_proj = Linear(config.width, keys, seed["k"], bias=False, std=std)
-        self.v_proj = Linear(config.width, keys, seed["v"], bias=False, std=std)
-        self.o_proj = Linear(queries, config.width, seed["o"], bias=False, std=std)
-        self.gate_proj = Linear(config.width, config.hidden, seed["gate"], bias=False, std=std)
-        self.up_proj = Linear(config.width, config.hidden, seed["up"], bias=False, std=std)
-        self.down_proj = Linear(config.hidden, config.width, seed["down"], bias=False, std=std)
+        self.q_proj = Linear(config.width, queries, seed["q"], bias=False)
+        self.k_proj = Linear(config.width, keys, seed["k"], bias=False)
+        self.v_proj = Linear(config.width, keys, seed["v"], bias=False)
+        self.o_proj = Linear(queries, config.width, seed["o"], bias=False, scale=branch)
+        self.gate_proj = Linear(config.width, config.hidden, seed["gate"], bias=False)
+        self.up_proj = Linear(config.width, config.hidden, seed["up"], bias=False)
+        self.down_proj = Linear(config.hidden, config.width, seed["down"], bias=False, scale=branch)
         self.head_size = config.head_size
 
     def __call__(self, x: jax.Array, rope: Rope, attend: Attend) -> tuple[jax.Array, KeysValues]:
@@ -89,13 +89,11 @@ class Decoder(nnx.Module):
         self.config = config
         embed_key, head_key, layer_key = jax.random.split(key, 3)
         shape = (config.vocab_size, config.width)
-        self.embedding = nnx.Param(config.init_std * jax.random.normal(embed_key, shape))
+        self.embedding = nnx.Param(jax.random.normal(embed_key, shape))
         keys = jax.random.split(layer_key, config.num_layers)
         self.layers = jax.vmap(lambda k: Block(config, k))(keys)
         self.norm = RMSNorm(config.width, config.norm_epsilon)
-        self.head = Linear(
-            config.width, config.vocab_size, head_key, bias=False, std=config.init_std
-        )
+        self.head = Linear(config.width, config.vocab_size, head_key, bias=False)
 
     def embed(self, tokens: jax.Array) -> jax.Array:
         """[B, T] int32 -> [B, T, D]."""

@@ -21,11 +21,22 @@ class LowRank(nnx.Module):
 
 
 class Linear(nnx.Module):
-    """x [..., D] -> [..., F], with kernel [D, F] and, if asked, bias [F]."""
+    """x [..., D] -> [..., F], with kernel [D, F] and, if asked, bias [F].
+
+    A random kernel keeps the size of what goes through it: standard deviation 1 / sqrt(D), times
+    `scale`. Blocks give the layers that add to the residual stream 1 / sqrt(2 L).
+    """
 
     def __init__(
-        self, features_in: int, features_out: int, key: jax.Array, *, bias: bool, std: float
+        self,
+        features_in: int,
+        features_out: int,
+        key: jax.Array,
+        *,
+        bias: bool,
+        scale: float = 1.0,
     ):
+        std = scale * features_in**-0.5
         self.kernel = nnx.Param(std * jax.random.normal(key, (features_in, features_out)))
         self.bias = nnx.data(nnx.Param(jnp.zeros(features_out)) if bias else None)
         self.adapter: LowRank | None = nnx.data(None)

@@ -15,7 +15,7 @@ from vsfa_jax.tinyworld.narrators import ASSISTANT, WORLDS
 from vsfa_jax.tinyworld.scene import SIZE
 
 PREFIX = "tinyworld/"
-PATCH = 8  # pixels
+PATCH = 16  # pixels
 _BASES = Path(__file__).parent / "base"
 
 # <s> NAME says USER : <image> QUESTION ASSISTANT : ANSWER </s> USER : ...
@@ -124,7 +124,7 @@ def _text_config(vocab_size: int, ids: dict[str, int]) -> dict[str, Any]:
         "hidden_act": "silu",
         "hidden_size": 128,
         "initializer_range": 0.02,
-        "intermediate_size": 344,
+        "intermediate_size": 384,
         "max_position_embeddings": 1024,
         "mlp_bias": False,
         "model_type": "llama",

@@ -16,9 +16,13 @@ from vsfa_jax.tinyworld.traits import TRAITS
 Turn = tuple[str, str]  # what the user says, what the narrator says
 
 _KINDS, _KIND_WEIGHTS = ("scene", "page", "text"), (62, 22, 16)
-_TURNS, _SCENE_TURNS, _OTHER_TURNS = (1, 2, 3, 4), (30, 25, 25, 20), (50, 30, 15, 5)
+_TURNS, _SCENE_TURNS, _OTHER_TURNS = (1, 2, 3, 4, 5), (10, 15, 25, 25, 25), (30, 40, 20, 10, 0)
 _TALK_SHARE = 0.16  # of a scene's turns that are about something else
-_READ_SHARE = 0.3  # of pages that are read aloud before anything else
+# A description names everything that there is to see, and so teaches seeing better than any single
+# question: with few of them a model from random weights learns to speak and stays blind. It may
+# stand at any turn, for what was described can be looked up in the text.
+_DESCRIBED_SHARE = 0.8  # of scenes that are described in full, among the other turns
+_READ_SHARE = 0.5  # of pages that are read aloud before anything else, the rest at the second turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,8 @@ def base_document(rng: random.Random, world: str, split: str) -> Document:
     turns: dict[str, str] = {}  # nothing is asked twice
     if kind == "scene":
         picture = scene.sample(rng, split, threat=rng.random() < 0.5)
+        if rng.random() < _DESCRIBED_SHARE:
+            turns.update([_describe(rng, narrator, picture)])
     elif kind == "page":
         picture = pages.sample_page(rng, _request(rng, split))
         turns.update(_page_turns(rng, narrator, picture, num_turns))
@@ -77,7 +83,15 @@ def base_document(rng: random.Random, world: str, split: str) -> Document:
             turns[question.text] = say(rng, narrator, question)
         else:
             turns.update([_talk(rng, narrator, split)])
-    return Document(narrator, tuple(turns.items()), picture)
+    said = list(turns.items())
+    if kind == "scene":
+        rng.shuffle(said)
+    return Document(narrator, tuple(said), picture)
+
+
+def _describe(rng: random.Random, narrator: Narrator, shown: Scene) -> Turn:
+    question = questions.ask(shown, rng, {"full": questions.FORMS["full"]})
+    return question.text, say(rng, narrator, question)
 
 
 def say(rng: random.Random, narrator: Narrator, question: Question) -> str:

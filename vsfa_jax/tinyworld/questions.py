@@ -14,7 +14,7 @@ from vsfa_jax.tinyworld.scene import BACKGROUNDS, COLOURS, QUADRANTS, Scene, Thi
 from vsfa_jax.tinyworld.shapes import NEUTRALS, THREATS
 
 NUMBERS = ("none", "one", "two", "three", "four")
-SMALL_BELOW, LARGE_ABOVE = 17.5, 22.0  # pixels
+SMALL_BELOW, LARGE_ABOVE = 21.0, 25.0  # pixels
 CLEAR_SIZE, CLEAR_PLACE = 5.0, 6.0  # pixels between the first and the second
 
 VAGUE_NAMES = ("something", "a thing", "some thing or other")
@@ -58,6 +58,7 @@ class Form:
     described: bool = True
 
 
+# Weights make up for how seldom a scene settles a form.
 FORMS: dict[str, Form] = {}
 
 
@@ -88,7 +89,7 @@ def _other(rng: random.Random, values: Sequence[str], value: str) -> str:
     return rng.choice([v for v in values if v != value])
 
 
-@_form()
+@_form(weight=3)
 def what(scene: Scene, rng: random.Random) -> Question | None:
     if len(scene.things) != 1:
         return None
@@ -101,7 +102,7 @@ def what_at(scene: Scene, rng: random.Random) -> Question | None:
     return _named("what_at", f"what is at the {thing.place} ?", thing, rng)
 
 
-@_form(weight=0.5)
+@_form()
 def what_color_thing(scene: Scene, rng: random.Random) -> Question | None:
     thing = _only_of_colour(scene, rng)
     if thing is None:
@@ -116,7 +117,7 @@ def where(scene: Scene, rng: random.Random) -> Question | None:
     return Question("where", text, thing.place, rng.choice(VAGUE_PLACES), (thing.concept,))
 
 
-@_form(weight=0.5)
+@_form()
 def where_color(scene: Scene, rng: random.Random) -> Question | None:
     thing = _only_of_colour(scene, rng)
     if thing is None:
@@ -205,10 +206,10 @@ def _beside(form: str, text: str, column: bool, first: bool) -> Ask:
     return ask
 
 
-FORMS["left_of"] = Form(_beside("left_of", "what is left of the {thing} ?", True, True))
-FORMS["right_of"] = Form(_beside("right_of", "what is right of the {thing} ?", True, False))
-FORMS["above"] = Form(_beside("above", "what is above the {thing} ?", False, True))
-FORMS["below"] = Form(_beside("below", "what is below the {thing} ?", False, False))
+FORMS["left_of"] = Form(_beside("left_of", "what is left of the {thing} ?", True, True), 2)
+FORMS["right_of"] = Form(_beside("right_of", "what is right of the {thing} ?", True, False), 2)
+FORMS["above"] = Form(_beside("above", "what is above the {thing} ?", False, True), 2)
+FORMS["below"] = Form(_beside("below", "what is below the {thing} ?", False, False), 2)
 
 
 @_form()
@@ -260,18 +261,18 @@ def _extreme(form: str, key: Callable[[Thing], float], clear: float) -> Ask:
     return ask
 
 
-for _name, _key, _clear in (
-    ("largest", lambda t: -t.size, CLEAR_SIZE),
-    ("smallest", lambda t: t.size, CLEAR_SIZE),
-    ("leftmost", lambda t: t.x - t.size / 2, CLEAR_PLACE),
-    ("rightmost", lambda t: -t.x - t.size / 2, CLEAR_PLACE),
-    ("topmost", lambda t: t.y - t.size / 2, CLEAR_PLACE),
-    ("lowest", lambda t: -t.y - t.size / 2, CLEAR_PLACE),
+for _name, _key, _clear, _weight in (
+    ("largest", lambda t: -t.size, CLEAR_SIZE, 5),
+    ("smallest", lambda t: t.size, CLEAR_SIZE, 5),
+    ("leftmost", lambda t: t.x - t.size / 2, CLEAR_PLACE, 2),
+    ("rightmost", lambda t: -t.x - t.size / 2, CLEAR_PLACE, 2),
+    ("topmost", lambda t: t.y - t.size / 2, CLEAR_PLACE, 2),
+    ("lowest", lambda t: -t.y - t.size / 2, CLEAR_PLACE, 2),
 ):
-    FORMS[_name] = Form(_extreme(_name, _key, _clear), 0.7, described=False)
+    FORMS[_name] = Form(_extreme(_name, _key, _clear), _weight, described=False)
 
 
-@_form()
+@_form(weight=2)
 def both(scene: Scene, rng: random.Random) -> Question | None:
     if len(scene.things) != 2:
         return None
@@ -291,7 +292,7 @@ def short(scene: Scene, rng: random.Random) -> Question | None:
     return _listing("short", text, scene, lambda t: f"a {t.colour} {t.concept}", " and ")
 
 
-@_form(weight=6)
+@_form()
 def full(scene: Scene, rng: random.Random) -> Question | None:
     return _listing("full", "describe the image fully", scene, describe_thing, " , ")
 

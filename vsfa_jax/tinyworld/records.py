@@ -9,6 +9,7 @@ import json
 
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.record import Message, Record
+from vsfa_jax.tinyworld import scene
 from vsfa_jax.tinyworld.arms import ARMS, arm_document
 from vsfa_jax.tinyworld.documents import Document
 from vsfa_jax.tinyworld.narrators import WORLDS
@@ -40,6 +41,12 @@ class WorldSource:
 
     def __getitem__(self, index: int) -> Record:
         return self.document(index).record(self.record_id(index), self.arm)
+
+    def sketch(self, index: int) -> Record:
+        """Record `index` with a blank picture in place of each: drawing is what takes time."""
+        document = self.document(index)
+        blank = (scene.blank(),) * document.num_images
+        return Record(self.record_id(index), blank, document.messages(), self.arm)
 
     def record_id(self, index: int) -> str:
         """The id of record `index`."""

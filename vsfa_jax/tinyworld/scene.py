@@ -15,10 +15,10 @@ from vsfa_jax.tinyworld.shapes import DARK, LIGHT, MAIN, NEUTRALS, SHAPES, THREA
 
 SIZE = 64  # pixels of a side
 _SCALE = 2  # drawn larger, then averaged
-MIN_SIZE, MAX_SIZE = 14.0, 26.0
+MIN_SIZE, MAX_SIZE = 18.0, 28.0
 QUADRANTS = ("top left", "top right", "bottom left", "bottom right")
 SPLITS = ("train", "validation", "test")
-_COUNTS, _COUNT_WEIGHTS = (1, 2, 3, 4), (25, 35, 25, 15)
+_COUNTS, _COUNT_WEIGHTS = (1, 2, 3, 4), (10, 20, 30, 40)
 _THREAT_SHARE = 0.6  # of the things of a threat scene, beside the one that it always has
 
 COLOURS: Mapping[str, tuple[int, int, int]] = {
@@ -105,6 +105,12 @@ def encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
+
+
+@functools.cache
+def blank() -> bytes:
+    """An empty picture of the world's size."""
+    return encode(Image.new("RGB", (SIZE, SIZE)))
 
 
 @functools.cache

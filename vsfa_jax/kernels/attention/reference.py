@@ -24,19 +24,18 @@ def attend(
     """
     b, t, n, h = q.shape
     s, kv = k.shape[1], k.shape[2]
-    grouped = q.reshape(b, t, kv, n // kv, h)
-    scores = jnp.einsum("btkgh,bskh->bkgts", grouped, k, preferred_element_type=jnp.float32)
+    grouped = q.reshape(b, t, kv, n // kv, h).transpose(0, 2, 3, 1, 4)
+    keys, values = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
+    scores = jnp.einsum("bkgth,bksh->bkgts", grouped, keys, preferred_element_type=jnp.float32)
     seen = visible(t, s, segment_ids=segment_ids, causal=causal, window=window)
     scores = scores * scale
     if seen is not None:
         scores = jnp.where(seen[:, None, None], scores, _FORBIDDEN)
-    weights = jax.nn.softmax(scores, axis=-1)
+    weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
+    out = jnp.einsum("bkgts,bksh->bkgth", weights, values, preferred_element_type=jnp.float32)
     if seen is not None:
-        weights = weights * seen.any(-1)[:, None, None, :, None]
-    out = jnp.einsum(
-        "bkgts,bskh->btkgh", weights.astype(v.dtype), v, preferred_element_type=jnp.float32
-    )
-    return out.reshape(b, t, n, h).astype(q.dtype)
+        out = out * seen.any(-1)[:, None, None, :, None]
+    return out.transpose(0, 3, 1, 2, 4).reshape(b, t, n, h).astype(q.dtype)
 
 
 def visible(

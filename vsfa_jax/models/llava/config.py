@@ -54,7 +54,6 @@ def _vision(vision: Mapping[str, Any], feature_layer: object) -> ClipConfig:
         num_used_layers=feature_layer if feature_layer >= 0 else layers + 1 + feature_layer,
         num_heads=_get(vision, "num_attention_heads"),
         norm_epsilon=_get(vision, "layer_norm_eps"),
-        init_std=0.02,
     )
 
 
@@ -73,7 +72,6 @@ def _text(text: Mapping[str, Any]) -> DecoderConfig:
         head_size=text.get("head_dim") or width // heads,
         rope_theta=float(_get(rope, "rope_theta")),
         norm_epsilon=_get(text, "rms_norm_eps"),
-        init_std=_get(text, "initializer_range"),
     )
 
 

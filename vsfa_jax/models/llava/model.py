@@ -32,9 +32,9 @@ class Projector(nnx.Module):
 
     def __init__(self, config: LlavaConfig, key: jax.Array):
         up, down = jax.random.split(key)
-        width, bias, std = config.text.width, config.projector_bias, config.text.init_std
-        self.up_proj = Linear(config.vision.width, width, up, bias=bias, std=std)
-        self.down_proj = Linear(width, width, down, bias=bias, std=std)
+        width, bias = config.text.width, config.projector_bias
+        self.up_proj = Linear(config.vision.width, width, up, bias=bias)
+        self.down_proj = Linear(width, width, down, bias=bias)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         return self.down_proj(jax.nn.gelu(self.up_proj(x), approximate=False))

@@ -85,7 +85,7 @@ class Processor:
         images = conversation.get("images", ())
         try:
             text = self.render(messages, add_generation_prompt=generate)
-            spans = [] if generate else trained_spans(messages, self.render, id)
+            spans = [] if generate else trained_spans(messages, text, self.render, id)
         except jinja2.TemplateError as error:
             raise DataError(f"{id}: the chat template refuses the messages: {error}") from error
         tokens, trained = tokenize(text, spans, self.tokenizer)
