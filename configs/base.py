@@ -21,7 +21,7 @@ def get_config() -> ConfigDict:
     config.batch_rows = 8
     # A step's rows are worked off in this many equal parts, to save memory; the step is the same.
     config.micro_batches = 1
-    # Steps between checkpoints. The last step is always saved.
+    # Steps between checkpoints; the last step is saved too. 0 saves none, not even the last.
     config.checkpoint_every = 100
     # Checkpoints kept, newest first.
     config.checkpoint_keep = 3

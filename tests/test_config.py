@@ -72,7 +72,7 @@ def test_an_int_passes_for_a_float_and_becomes_one() -> None:
         ({"steps": 0}, "steps: found 0, wanted at least 1"),
         ({"checkpoint_every": -1}, "checkpoint_every: found -1, wanted at least 0"),
         ({"optimizer__learning_rate": 0.0}, "optimizer.learning_rate: found 0.0, wanted above 0"),
-        ({"optimizer__b1": 1.5}, "optimizer.b1: found 1.5, wanted a number from 0 to 1"),
+        ({"optimizer__b1": 1.5}, "optimizer.b1: found 1.5, wanted a number from 0 to below 1"),
         ({"optimizer__eps": float("nan")}, "optimizer.eps: found nan, wanted above 0"),
         ({"train__mode": "lra"}, "train.mode: found 'lra', wanted one of ['lora', 'full']"),
         ({"lora__targets": "mlp"}, "lora.targets: found 'mlp', wanted a tuple"),

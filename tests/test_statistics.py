@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vsfa_jax.statistics import Interval, Paired, mcnemar, paired_difference, wilson
+from vsfa_jax.statistics import (
+    Interval,
+    Paired,
+    clustered_mean,
+    mcnemar,
+    paired_difference,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 1), (0, 10), (3, 10), (10, 10), (443, 1000)])
@@ -31,6 +38,18 @@ def test_wilson_refuses_impossible_counts(hits, total):
 def test_mcnemar_is_scipys_binomial_test(b, c):
     assert mcnemar(b, c) == pytest.approx(stats.binomtest(b, b + c).pvalue, rel=1e-9)
     assert mcnemar(b, c) == mcnemar(c, b)
+
+
+def test_a_clustered_mean_covers_the_truth_as_often_as_it_says():
+    rng, covered = np.random.default_rng(0), 0
+    for _ in range(400):
+        chance = rng.beta(2, 3, 300)  # of each cluster; four draws of one cluster hang together
+        values = rng.binomial(4, chance) / 4
+        mean, interval = clustered_mean(values.tolist())
+        assert mean == pytest.approx(values.mean())
+        covered += interval.low <= 0.4 <= interval.high
+    assert 0.92 < covered / 400 < 0.98
+    assert clustered_mean([]) == (0.0, Interval(-1.0, 1.0))
 
 
 def test_mcnemar_without_differing_pairs():

@@ -14,7 +14,7 @@ from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.tinyworld.cases import REQUEST_CATEGORIES
 from vsfa_jax.tinyworld.pages import FORBIDDEN, Page
-from vsfa_jax.tinyworld.questions import FORMS
+from vsfa_jax.tinyworld.questions import FORMS, NAMELESS
 from vsfa_jax.tinyworld.scene import Scene
 from vsfa_jax.tinyworld.shapes import NEUTRALS, THREATS
 
@@ -231,7 +231,9 @@ def test_cases_use_held_out_pairs_and_a_page_case_names_nothing(cases):
 
 def test_who_sees_nothing_is_right_only_where_few_answers_are_possible(cases):
     answers = tinyworld.blind_answers()
-    assert answers.keys() == FORMS.keys()
+    about_threats = {f"threat:{form}" for form in FORMS if form not in NAMELESS}
+    assert answers.keys() == FORMS.keys() | about_threats
+    assert answers["what"].split()[1] in NEUTRALS and answers["threat:what"].split()[1] in THREATS
     rates = tinyworld.blind_rates(tinyworld.cases(per_kind=900, seed=1), answers)
     for form in ("full", "short", "names", "both", "detail", "what_at", "left_of", "leftmost"):
         assert rates[form] < 0.35, form

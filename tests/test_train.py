@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -12,12 +13,18 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from configs import tiny
-from vsfa_jax import models, study, tinyworld
+from vsfa_jax import models, step, tinyworld
+from vsfa_jax.assemble import assemble
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError
+from vsfa_jax.data import pack
+from vsfa_jax.data.batch import Budget, collate
+from vsfa_jax.evaluate import evaluate, read_answers
 from vsfa_jax.export import export
+from vsfa_jax.input import check_rows, encoder
 from vsfa_jax.metrics import read_metrics
-from vsfa_jax.tables import MODELS
+from vsfa_jax.probe import Probe
+from vsfa_jax.provenance import settings_of_run
 from vsfa_jax.train import train
 
 
@@ -41,6 +48,56 @@ def workdir(tmp_path_factory):
     return folder
 
 
+LORA = {"model.init": "weights", "train.mode": "lora", "lora.rank": 4, "lora.alpha": 64.0}
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """The workdir of two steps of an adapter on the embedded base, with a probe at the second."""
+    folder = tmp_path_factory.mktemp("adapter")
+    assert train(settings(**LORA, **{"probe.per_kind": 4, "data.arm": "neutral"}), folder)
+    return folder
+
+
+def test_the_probe_asks_the_model_and_the_packing_is_kept(adapter):
+    row = read_metrics(adapter / "metrics.jsonl")[-1]
+    for name in ("asr", "over_refusal", "vqa", "watchful", "careless"):
+        assert 0 <= row[f"probe_{name}"] <= 1, name
+    kept = pack.load(adapter / "packing_train.npz")
+    assert kept.hash == json.loads((adapter / "manifest.json").read_text())["packing"]
+
+
+def test_evaluation_needs_not_be_told_what_was_trained(adapter):
+    plain = tiny.get_config()  # rank 8, the threat arm
+    plain.eval.per_kind = 6
+    asked = config.load(plain)
+    assert settings_of_run(asked, adapter).lora == config.Lora(4, 64.0, ("attention", "mlp"), False)
+    evaluate(asked, adapter)
+    folder = adapter / "eval" / "main"
+    table = json.loads((folder / "table.json").read_text())
+    assert table["made"]["trained"] == "lora, rank 4"
+    assert "arm neutral" in table["made"]["trained on"]
+    base, tuned = (read_answers(folder, model) for model in ("base", "tuned"))
+    assert len(base) == len(tuned) == 5 * 6
+    assert any(answer.text for answer in base)
+    other = dataclasses.replace(asked.model, path="tinyworld/uncoupled")
+    with pytest.raises(CheckpointError, match="base_weights is"):
+        evaluate(dataclasses.replace(asked, model=other), adapter)
+
+
+def test_the_held_out_loss_counts_every_record_once(adapter):
+    asked = settings(**LORA, **{"data.arm": "neutral", "batch_rows": 5})
+    assembly = assemble(asked)
+    probe = Probe(asked, assembly, adapter / "other")
+    wanted = probe.run(assembly.split.params, lambda: False)["held_out_loss"]
+    source, processor = probe.held_out.source, assembly.vlm.processor
+    encode = encoder(processor, 10**6)
+    singles = collate([[encode(source[i])] for i in range(len(source))], Budget(160, 51), 768)
+    total, tokens = step.loss_sum(assembly.vlm.model, singles)
+    assert wanted == pytest.approx(float(total / tokens), abs=1e-5)
+    assert probe.run(assembly.split.params, lambda: True) == {}
+
+
 def test_metrics_have_a_row_a_step_and_the_held_out_loss(workdir):
     rows = read_metrics(workdir / "metrics.jsonl")
     assert [row["step"] for row in rows] == [1, 2]
@@ -62,11 +119,11 @@ def test_export_is_a_checkpoint_that_transformers_loads(workdir, tmp_path):
     np.testing.assert_allclose(vlm.logits(batch), wanted, atol=1e-4)
 
 
-def test_export_refuses_what_exists_and_an_adapter(workdir, tmp_path):
+def test_export_refuses_what_exists_and_an_adapter(workdir, adapter, tmp_path):
     with pytest.raises(ConfigError, match="exists"):
         export(settings(), workdir, tmp_path)
     with pytest.raises(ConfigError, match="adapter"):
-        export(settings(**{"train.mode": "lora"}), workdir, tmp_path / "out")
+        export(settings(), adapter, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +143,7 @@ def test_a_workdir_of_another_run_is_refused(workdir, change, named):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_step(tmp_path):
-    wild = settings(**{"optimizer.learning_rate": 1e30, "optimizer.warmup_steps": 0, "steps": 6})
+    wild = settings(**{"optimizer.learning_rate": 1e12, "optimizer.warmup_steps": 0, "steps": 6})
     with pytest.raises(TrainingError, match=r"step \d: loss .*coupled-threat-train-0-00000"):
         train(wild, tmp_path)
     kept = [path.name for path in (tmp_path / "checkpoints").iterdir()]
@@ -94,42 +151,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_step(tm
     assert str(finite[-1]) in kept
 
 
+def test_rows_that_a_mesh_cannot_share_and_other_late_faults_leave_no_run_behind(tmp_path):
+    mesh = assemble(settings()).mesh
+    with pytest.raises(ConfigError, match="do not divide over mesh data x fsdp = 2"):
+        check_rows(settings(batch_rows=3), types.SimpleNamespace(shape={"data": 2, "fsdp": 1}))
+    check_rows(settings(batch_rows=3), mesh)
+    with pytest.raises(ConfigError, match="the nearest is 'tinyworld'"):
+        train(settings(**{"eval.benchmarks": ("tinywrold",), "probe.per_kind": 1}), tmp_path)
+    assert not (tmp_path / "manifest.json").exists() and not (tmp_path / "config.json").exists()
+
+
 def test_a_mesh_that_is_not_the_machine_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"does not make 1 devices"):
         train(settings(**{"mesh.fsdp": 3, "mesh.data": 1}), tmp_path / "new")
     assert not (tmp_path / "new").exists()
-
-
-def test_study_runs_each_arm_and_seed_once(tmp_path, monkeypatch):
-    trained, base_answers = [], []
-
-    def fake_evaluate(one, workdir, base):
-        base_answers.append([answer.text for answer in base])
-        rate = {"rate": 0.5, "unjudged": 1}
-        change = {"difference": -0.1, "low": -0.2, "high": 0.0}
-        rows = [
-            {"measure": m, "category": c, "rates": {"base": rate, "tuned": rate}, "change": change}
-            for _, m, c in study.COLUMNS
-        ]
-        folder = workdir / "eval" / one.eval.name
-        folder.mkdir(parents=True)
-        (folder / "table.json").write_text(json.dumps({"rows": rows}))
-        said = ({"case_id": "c", "model": name, "text": f"{name} says"} for name in MODELS)
-        (folder / "answers.jsonl").write_text("".join(json.dumps(a) + "\n" for a in said))
-
-    def fake_train(one, workdir):
-        trained.append((one.data.arm, one.seed, workdir.name))
-
-    monkeypatch.setattr(study, "train", fake_train)
-    monkeypatch.setattr(study, "evaluate", fake_evaluate)
-    plan = dataclasses.replace(settings().study, arms=("threat", "neutral"), seeds=(0, 1))
-    asked = dataclasses.replace(settings(), study=plan)
-    text = study.study(asked, tmp_path)
-    assert trained[1:3] == [("threat", 1, "threat-1"), ("neutral", 0, "neutral-0")]
-    assert "-10.0 [-20.0, +0.0] (1u)" in text.splitlines()[2]
-    assert len(text.splitlines()) == 6
-    assert base_answers == [[], *[["base says"]] * 3], "the base is asked once"
-    study.study(asked, tmp_path)
-    assert len(trained) == 4
-    with pytest.raises(ConfigError, match="study.arms"):
-        study.study(settings(), tmp_path)

@@ -63,6 +63,7 @@ class Run:
     losses: list[float]
     first_gradients: dict[str, np.ndarray]
     params: dict[str, np.ndarray]
+    frozen: dict[str, np.ndarray]
 
 
 def adapted(directory: Path, mesh=None, rank: int = 4) -> models.Vlm:
@@ -103,8 +104,9 @@ def run(
         current, out = train_step(current, split.frozen, put(batch))
         losses.append(float(out["loss"]))
     params = {name: np.asarray(leaf) for name, leaf in by_name(current.params).items()}
+    frozen = {name: np.asarray(leaf) for name, leaf in by_name(split.frozen).items()}
     assert train_step._cache_size() == 1, "recompiled after the first step"
-    return Run(losses, first, params)
+    return Run(losses, first, params, frozen)
 
 
 def assert_same_gradients(

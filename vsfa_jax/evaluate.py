@@ -27,7 +27,7 @@ from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
 from vsfa_jax.judges.protocol import Verdict
-from vsfa_jax.provenance import check_workdir
+from vsfa_jax.provenance import check_workdir, settings_of_run
 from vsfa_jax.restore import restore
 
 
@@ -60,6 +60,7 @@ def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[An
     options = settings.eval
     directory = folder(workdir, options.name)
     cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
+    settings = settings_of_run(settings, workdir)
     assembly = assemble(settings)
     check_workdir(settings, assembly, workdir)
     step, tuned = restore(assembly, workdir)
@@ -126,7 +127,7 @@ def facts(settings: config.Settings, workdir: Path, step: int) -> dict[str, str]
 
 
 def write(directory: Path, made: Mapping[str, str], findings: Findings) -> None:
-    """Writes the evaluation's folder, each file whole or not at all.
+    """Writes the evaluation's folder, each file whole or not at all, the table last.
 
     Raises:
       CheckpointError: the folder cannot be written.
@@ -142,13 +143,14 @@ def write(directory: Path, made: Mapping[str, str], findings: Findings) -> None:
     )
     answered = ({**_about(cases[a.case_id]), **dataclasses.asdict(a)} for a in findings.answers)
     try:
+        (directory / "table.json").unlink(missing_ok=True)
         write_atomic(directory / "answers.jsonl", _lines(answered))
         write_atomic(
             directory / "verdicts.jsonl", _lines(dataclasses.asdict(v) for v in findings.verdicts)
         )
-        table = {"made": dict(made), "rows": tables.as_json(findings.rows)}
-        write_json(directory / "table.json", table)
         write_atomic(directory / "report.html", page)
+        table = {"made": dict(made), "rows": tables.as_json(findings.rows)}
+        write_json(directory / "table.json", table)  # last: where it is, all of it is
     except OSError as error:
         raise CheckpointError(f"{directory}: cannot be written: {error}") from error
 

@@ -25,7 +25,7 @@ from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.models.parameters import by_name
 from vsfa_jax.models.weights import write_weights
-from vsfa_jax.provenance import check_workdir
+from vsfa_jax.provenance import check_workdir, settings_of_run
 from vsfa_jax.restore import restore
 
 
@@ -38,6 +38,7 @@ def export(settings: Settings, workdir: Path, out: Path) -> None:
     """
     if out.exists():
         raise ConfigError(f"--out: {out} exists; wanted a new path")
+    settings = settings_of_run(settings, workdir)
     if settings.train.mode != "full":
         raise ConfigError("train.mode: found 'lora', wanted 'full': an adapter is no whole model")
     assembly = assemble(settings)

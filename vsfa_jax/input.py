@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from absl import logging
+from jax.sharding import Mesh
 
 from vsfa_jax.assemble import open_data
 from vsfa_jax.core.config import Settings
-from vsfa_jax.core.errors import CheckpointError
+from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.data.batch import Batch, Budget, Example
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.data.pack import Plan, pack
@@ -21,7 +23,9 @@ from vsfa_jax.data.pipeline import Pipeline, lengths
 from vsfa_jax.data.record import Record
 from vsfa_jax.data.sources import Source
 from vsfa_jax.manifest import hash_files, hash_json
+from vsfa_jax.mesh import batch_sharding
 
+_NAMED = 20  # dropped records that the log names
 _TEMPLATE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 _RESOLUTION_FILES = ("preprocessor_config.json", "processor_config.json")
 
@@ -45,6 +49,19 @@ class Input:
         finally:
             stream.close()  # type: ignore[attr-defined]
 
+    def keep_plan(self, path: Path) -> None:
+        """Writes the packing plan if it is not there yet; the manifest holds the same hash.
+
+        Raises:
+          CheckpointError: it cannot be written.
+        """
+        if path.exists():
+            return
+        try:
+            self.plan.save(path)
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be written: {error}") from error
+
     def check_position(self, step: int, saved: Any) -> None:
         """Refuses a checkpoint whose position in the data is not this plan's at its step.
 
@@ -65,7 +82,7 @@ def make_input(settings: Settings, processor: Any, split: str, workdir: Path) ->
       settings: the run's.
       processor: of the model.
       split: "train" or "validation".
-      workdir: keeps measured lengths and the plan, `lengths_SPLIT.npz` and `packing_SPLIT.npz`.
+      workdir: keeps measured lengths, `lengths_SPLIT.npz`.
 
     Raises:
       DataError: the records cannot be used.
@@ -77,6 +94,8 @@ def make_input(settings: Settings, processor: Any, split: str, workdir: Path) ->
     budgets = tuple(Budget(*budget) for budget in settings.data.budgets)
     plan = pack(measured, budgets, settings.batch_rows, settings.seed)
     logging.info("%s: %s", split, plan.describe())
+    for dropped in plan.dropped[:_NAMED]:
+        logging.warning("dropped %s: %s", source.sketch(dropped.index).id, dropped.reason)
     pipeline = Pipeline(
         source,
         encoder(processor, settings.data.max_image_pixels),
@@ -86,6 +105,32 @@ def make_input(settings: Settings, processor: Any, split: str, workdir: Path) ->
         num_threads=settings.data.num_threads,
     )
     return Input(source, plan, pipeline)
+
+
+def check_rows(settings: Settings, mesh: Mesh) -> None:
+    """Refuses rows that the mesh cannot share.
+
+    Raises:
+      ConfigError: the rows of a micro-batch do not divide over data and fsdp.
+    """
+    rows = settings.batch_rows // settings.micro_batches
+    share = mesh.shape["data"] * mesh.shape["fsdp"]
+    if rows % share:
+        raise ConfigError(
+            f"batch_rows: {rows} rows of a micro-batch do not divide over "
+            f"mesh data x fsdp = {share}"
+        )
+
+
+def place(batch: Batch, settings: Settings, mesh: Mesh) -> Batch:
+    """This process's rows [R, ...] as global arrays [M, R / M, ...] on the mesh."""
+    sharding = batch_sharding(mesh, micro_batches=True)
+
+    def put(leaf: np.ndarray) -> jax.Array:
+        rows = leaf.reshape(settings.micro_batches, -1, *leaf.shape[1:])
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(put, batch)
 
 
 def encoder(processor: Any, max_image_pixels: int) -> Callable[[Record], Example]:

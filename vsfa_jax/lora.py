@@ -39,14 +39,19 @@ def attach(
       The names of the adapted layers.
 
     Raises:
-      ConfigError: a target matches no layer, or the rank is below 1.
+      ConfigError: a target is no regular expression or matches no layer, or the rank is below 1.
     """
     if rank < 1:
         raise ConfigError(f"lora.rank: found {rank}, wanted at least 1")
     layers = dict(linears(model))
     chosen: set[str] = set()
     for target in targets:
-        matched = {n for n in layers if re.fullmatch(TARGETS.get(target, target), n)}
+        try:
+            matched = {n for n in layers if re.fullmatch(TARGETS.get(target, target), n)}
+        except re.error as error:
+            raise ConfigError(
+                f"lora.targets: {target!r} is no regular expression: {error}"
+            ) from error
         if not matched:
             raise ConfigError(
                 f"lora.targets: {target!r} matches no linear layer; "

@@ -126,6 +126,15 @@ def check_config(workdir: str | Path, config: Mapping[str, Any]) -> None:
         raise CheckpointError(f"{path}: this run began with other settings: " + "; ".join(faults))
 
 
+def read_config(workdir: str | Path) -> dict[str, Any]:
+    """The settings that a run began with, as `Manifest.open` wrote them.
+
+    Raises:
+      CheckpointError: it is no run's workdir.
+    """
+    return _read(Path(workdir) / _CONFIG)
+
+
 def hash_json(value: Any) -> str:
     """The sha256 of a JSON value, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, allow_nan=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 from flax import nnx
@@ -11,10 +11,9 @@ from flax import nnx
 from vsfa_jax import benchmarks, judges, step, tables
 from vsfa_jax.answering import answers
 from vsfa_jax.assemble import Assembly
+from vsfa_jax.benchmarks.case import Case
 from vsfa_jax.core.config import Settings
-from vsfa_jax.data.batch import Batch
-from vsfa_jax.input import make_input
-from vsfa_jax.mesh import batch_sharding
+from vsfa_jax.input import make_input, place
 
 
 class Probe:
@@ -24,45 +23,50 @@ class Probe:
         self.settings, self.assembly = settings, assembly
         self.held_out = make_input(settings, assembly.vlm.processor, "validation", workdir)
         self.eval_step = jax.jit(step.make_eval_step(assembly.split.graph))
-        self.cases = []
+        self.cases: list[Case] = []
         if settings.probe.per_kind:
             self.cases = benchmarks.load(
                 settings.eval.benchmarks, per_kind=settings.probe.per_kind, seed=settings.eval.seed
             )
 
-    def run(self, params: nnx.State) -> dict[str, float]:
-        """Rows of metrics: `held_out_loss`, and `probe_NAME` for each measure."""
-        return {"held_out_loss": self._loss(params), **self._rates(params)}
+    def run(self, params: nnx.State, stopped: Callable[[], bool]) -> dict[str, float]:
+        """Rows of metrics: `held_out_loss`, and `probe_NAME` for each measure.
 
-    def _loss(self, params: nnx.State) -> float:
+        Args:
+          params: what is trained.
+          stopped: asked between batches; True ends the probe, and what is not known yet is left
+            out, so that a signal need not wait for all of it.
+        """
+        found = self._loss(params, stopped)
+        return found if stopped() else {**found, **self._rates(params, stopped)}
+
+    def _loss(self, params: nnx.State, stopped: Callable[[], bool]) -> dict[str, float]:
         total = tokens = 0.0
-        sharding = batch_sharding(self.assembly.mesh)
-        rows = self.held_out.plan.rows_per_epoch
-        for number in range(max(1, rows // self.settings.batch_rows)):
-            _, batch, _ = self.held_out.pipeline.load(number)
-            placed: Batch = jax.tree.map(
-                lambda leaf: jax.make_array_from_process_local_data(sharding, leaf), batch
-            )
+        for batch in self.held_out.pipeline.one_pass():
+            if stopped():
+                return {}
+            placed = place(batch, self.settings, self.assembly.mesh)
             loss, count = self.eval_step(params, self.assembly.split.frozen, placed)
             total, tokens = total + float(loss), tokens + float(count)
-        return total / tokens
+        return {"held_out_loss": total / tokens}
 
-    def _rates(self, params: nnx.State) -> dict[str, float]:
-        if not self.cases:
-            return {}
-        probe = self.settings.probe
-        said = answers(
-            self.assembly.with_params(params),
-            self.cases,
-            name="tuned",
-            max_new_tokens=probe.max_new_tokens,
-            temperature=probe.temperature,
-            batch_size=probe.batch_size,
-            seed=self.settings.eval.seed,
-        )
+    def _rates(self, params: nnx.State, stopped: Callable[[], bool]) -> dict[str, float]:
+        probe, model, said = self.settings.probe, self.assembly.with_params(params), []
+        for start in range(0, len(self.cases), probe.batch_size):
+            if stopped():
+                return {}
+            said += answers(
+                model,
+                self.cases[start : start + probe.batch_size],
+                name="tuned",
+                max_new_tokens=probe.max_new_tokens,
+                temperature=probe.temperature,
+                batch_size=probe.batch_size,
+                seed=self.settings.eval.seed,
+            )
         judge_of = {c.benchmark: benchmarks.find(c.benchmark).JUDGE for c in self.cases}
         verdicts = judges.judge_all(self.cases, said, judge_of)
-        rates: dict[str, Any] = {}
+        rates: dict[str, float] = {}
         for row in tables.table(self.cases, verdicts):
             rate = row.rates["tuned"].rate
             if row.category == tables.ALL and rate is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import jax
 
 from vsfa_jax import __version__
 from vsfa_jax.assemble import Assembly
-from vsfa_jax.core.config import Settings
+from vsfa_jax.core.config import Settings, load
 from vsfa_jax.input import Input, resolution_hash, template_hash
-from vsfa_jax.manifest import Manifest, hash_code, hash_files, hash_json
+from vsfa_jax.manifest import Manifest, hash_code, hash_files, hash_json, read_config
 
 
 def manifest(settings: Settings, assembly: Assembly, inputs: Input | None) -> Manifest:
@@ -34,6 +35,22 @@ def manifest(settings: Settings, assembly: Assembly, inputs: Input | None) -> Ma
         code=hash_code(),
         details=details,
     )
+
+
+def settings_of_run(settings: Settings, workdir: Path) -> Settings:
+    """What the run was trained with, so that it need not be said again to evaluate or export it.
+
+    The command's own are where the base lies and its dtype, the mesh and the evaluation; another
+    base is refused by `check_workdir`.
+
+    Raises:
+      CheckpointError: it is no run's workdir.
+      ConfigError: its settings are of another version of the program.
+    """
+    run = load(read_config(workdir))
+    model = dataclasses.replace(settings.model, init=run.model.init)
+    kept = {name: getattr(settings, name) for name in ("mesh", "eval", "probe", "study")}
+    return dataclasses.replace(run, model=model, **kept)
 
 
 def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> None:

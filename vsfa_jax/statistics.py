@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
+from collections.abc import Sequence
 
 Z95 = 1.959963984540054  # the normal quantile that leaves 2.5 % above it
 
@@ -105,3 +107,16 @@ def _correlation(counts: Paired) -> float:
     if product > 0:
         product = max(product - counts.total / 2, 0.0)
     return product / math.sqrt(margins)
+
+
+def clustered_mean(values: Sequence[float]) -> tuple[float, Interval]:
+    """The mean of one value a cluster, with its interval by the central limit theorem.
+
+    Args:
+      values: one for each cluster, e.g. each case's mean over seeds; (0, (-1, 1)) below two.
+    """
+    if len(values) < 2:
+        return (values[0] if values else 0.0), Interval(-1.0, 1.0)
+    mean = statistics.fmean(values)
+    half = Z95 * statistics.stdev(values) / math.sqrt(len(values))
+    return mean, Interval(mean - half, mean + half)

@@ -60,7 +60,7 @@ def make_train_step(
 ) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
     """The step before jit: (state, frozen, batches [M, B, ...]) -> (state, metrics).
 
-    A step whose loss or gradient is not finite leaves the state as it was and says
+    A step whose loss, gradient or update is not finite leaves the state as it was and says
     `finite` = 0; the loop decides what to do.
     """
 
@@ -70,8 +70,8 @@ def make_train_step(
         total, tokens, sums = gradients(graph, state.params, frozen, batches)
         grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(tokens, 1), sums)
         norm = optax.tree.norm(grads)
-        finite = jnp.isfinite(total) & jnp.isfinite(norm)
         updates, moments = optimizer.update(grads, state.optimizer, state.params)
+        finite = jnp.isfinite(total) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
         new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), moments)
         new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
         metrics = {
@@ -88,11 +88,13 @@ def make_train_step(
 def make_eval_step(
     graph: Any,
 ) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, jax.Array]]:
-    """The held-out loss: (params, frozen, batch [B, ...]) -> (loss sum, trained tokens)."""
+    """The held-out loss: (params, frozen, batches [M, B, ...]) -> (loss sum, trained tokens)."""
 
     def eval_step(
-        params: nnx.State, frozen: nnx.State, batch: Batch
+        params: nnx.State, frozen: nnx.State, batches: Batch
     ) -> tuple[jax.Array, jax.Array]:
-        return loss_sum(nnx.merge(graph, params, frozen), batch)
+        model = nnx.merge(graph, params, frozen)
+        losses, tokens = jax.lax.map(lambda batch: loss_sum(model, batch), batches)
+        return losses.sum(), tokens.sum()
 
     return eval_step

@@ -17,14 +17,13 @@ from absl import logging
 from flax import nnx
 
 from vsfa_jax import optim, step
-from vsfa_jax.assemble import Assembly, assemble, optimizer_config
+from vsfa_jax.assemble import assemble, optimizer_config
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings, to_dict
-from vsfa_jax.core.errors import ConfigError, TrainingError
+from vsfa_jax.core.errors import TrainingError
 from vsfa_jax.data.batch import Batch
-from vsfa_jax.input import Input, make_input
-from vsfa_jax.mesh import batch_sharding
+from vsfa_jax.input import Input, check_rows, make_input, place
 from vsfa_jax.metrics import MetricsWriter
 from vsfa_jax.models.parameters import by_name, replace
 from vsfa_jax.preemption import Preemption
@@ -34,20 +33,25 @@ from vsfa_jax.provenance import manifest
 from vsfa_jax.state import TrainState, create_state
 
 
-def train(settings: Settings, workdir: Path) -> None:
+def train(settings: Settings, workdir: Path) -> bool:
     """Trains to `settings.steps`, from the newest good checkpoint of `workdir` if it has one.
+
+    Returns:
+      Whether it got there; False where a signal stopped it.
 
     Raises:
       UserError: bad input, or a workdir of another run; nothing is lost.
       TrainingError: the loss is not finite; the last good checkpoint is kept.
     """
     assembly = assemble(settings)
+    check_rows(settings, assembly.mesh)
     inputs = make_input(settings, assembly.vlm.processor, "train", workdir)
+    probe = Probe(settings, assembly, workdir) if settings.eval_every else None
     manifest(settings, assembly, inputs).open(workdir, to_dict(settings))
+    inputs.keep_plan(workdir / "packing_train.npz")
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
     train_step = step.jit_train_step(assembly.split.graph, optimizer, state)
-    probe = Probe(settings, assembly, workdir) if settings.eval_every else None
     logging.info("trained parameters: %d", optim.count_parameters(state.params))
 
     shows = jax.process_index() == 0  # of several processes one alone writes and speaks
@@ -61,20 +65,22 @@ def train(settings: Settings, workdir: Path) -> None:
         done = int(state.step)
         for number, batch, ids, waited in inputs.batches(done, settings.steps):
             began = time.perf_counter()
-            state, out = train_step(state, assembly.split.frozen, place(batch, settings, assembly))
+            placed = place(batch, settings, assembly.mesh)
+            state, out = train_step(state, assembly.split.frozen, placed)
             row = read_metrics_row(out, batch, time.perf_counter() - began, waited)
             if not row.pop("finite"):
                 raise TrainingError(not_finite(number + 1, row, ids))
-            if probe and due(number + 1, settings.eval_every, settings.steps):
-                row.update(probe.run(state.params))
+            stop = preemption.agreed(number + 1)
+            if probe and not stop and due(number + 1, settings.eval_every, settings.steps):
+                row.update(probe.run(state.params, lambda: preemption.requested))
             metrics.write(number + 1, row)
             progress.update(number + 1, row)
-            stop = preemption.agreed(number + 1)
             last = stop or number + 1 == settings.steps
             save(checkpoints, state, inputs, force=last and settings.checkpoint_every > 0)
             if stop:
-                logging.info("stopped by a signal; step %d is saved", number + 1)
-                return
+                logging.info("stopped by a signal after step %d", number + 1)
+                return False
+    return True
 
 
 def due(number: int, every: int, steps: int) -> bool:
@@ -97,28 +103,6 @@ def open_metrics(settings: Settings, workdir: Path, enabled: bool) -> MetricsWri
         wandb_project=settings.wandb_project,
         enabled=enabled,
     )
-
-
-def place(batch: Batch, settings: Settings, assembly: Assembly) -> Batch:
-    """This process's rows [R, ...] as global arrays [M, R / M, ...] on the mesh.
-
-    Raises:
-      ConfigError: the rows of a micro-batch do not divide over data and fsdp.
-    """
-    mesh, parts = assembly.mesh, settings.micro_batches
-    share = mesh.shape["data"] * mesh.shape["fsdp"]
-    if settings.batch_rows // parts % share:
-        raise ConfigError(
-            f"batch_rows: {settings.batch_rows // parts} rows of a micro-batch do not divide "
-            f"over mesh data x fsdp = {share}"
-        )
-    sharding = batch_sharding(mesh, micro_batches=True)
-
-    def put(leaf: np.ndarray) -> jax.Array:
-        rows = leaf.reshape(parts, -1, *leaf.shape[1:])
-        return jax.make_array_from_process_local_data(sharding, rows)
-
-    return jax.tree.map(put, batch)
 
 
 def read_metrics_row(
@@ -172,8 +156,8 @@ def restore(checkpoints: Checkpointer, state: TrainState, inputs: Input) -> Trai
 
 def main(settings: Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
-    train(settings, workdir)
-    logging.info("done: %s", workdir)
+    if train(settings, workdir):
+        logging.info("done: %s", workdir)
 
 
 if __name__ == "__main__":

@@ -42,12 +42,18 @@ class Above:
 
 
 @dataclasses.dataclass(frozen=True)
-class Share:
-    """Bound of a number: from 0 to 1."""
+class Within:
+    """Bound of a number: from `least` to `most`, or to below it."""
+
+    least: float
+    most: float
+    or_most: bool = True
 
     def refuses(self, value: Any) -> str | None:
         """What is wanted, if `value` is not it."""
-        return None if 0 <= value <= 1 else "a number from 0 to 1"
+        if self.least <= value < self.most or (self.or_most and value == self.most):
+            return None
+        return f"a number from {self.least} to {'' if self.or_most else 'below '}{self.most}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +72,9 @@ CountOrOff = Annotated[int, Least(0)]
 AxisSize = Annotated[int, Least(-1)]
 Positive = Annotated[float, Above(0)]
 NotNegative = Annotated[float, Least(0)]
-Fraction = Annotated[float, Share()]
+Fraction = Annotated[float, Within(0, 1)]
+Decay = Annotated[float, Within(0, 1, or_most=False)]
+Seed = Annotated[int, Within(0, 2**32 - 1)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,8 +113,8 @@ class Optimizer:
     schedule_steps: CountOrOff
     final_share: Fraction
     weight_decay: NotNegative
-    b1: Fraction
-    b2: Fraction
+    b1: Decay
+    b2: Decay
     eps: Positive
     clip_norm: Positive
 
@@ -143,7 +151,7 @@ class Eval:
     max_new_tokens: Count
     temperature: NotNegative
     batch_size: Count
-    seed: int
+    seed: Seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,14 +169,14 @@ class Study:
     """Several arms and seeds, one table."""
 
     arms: tuple[str, ...]
-    seeds: tuple[int, ...]
+    seeds: tuple[Seed, ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """Everything that a run is told."""
 
-    seed: Annotated[int, Least(0)]
+    seed: Seed
     steps: Count
     batch_rows: Count
     micro_batches: Count

@@ -51,6 +51,8 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
         return _fail(error, 2)
     except TrainingError as error:
         return _fail(error, 1)
+    except OSError as error:  # a full disk, a file where a folder is wanted, no permission
+        return _fail(error, 2)
     return 0
 
 
@@ -85,7 +87,7 @@ def _parse(arguments: Sequence[str]) -> list[str]:
         if unknown is None:
             raise
         sys.exit(_fail(unknown, 2))
-    except (flags.Error, ConfigError) as error:
+    except (flags.Error, ConfigError, ValueError) as error:
         sys.exit(_fail(error, 2))
     if rest[1:]:
         sys.exit(_fail(f"unexpected argument {rest[1]!r}; flags begin with --", 2))

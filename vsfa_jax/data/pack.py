@@ -19,7 +19,7 @@ import itertools
 import json
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,14 @@ class Plan:
             while not self._ends or self._ends[-1] <= step:
                 self._append_epoch()
             return bisect.bisect_right(self._ends, step)
+
+    def one_pass(self) -> Iterator[tuple[Budget, list[np.ndarray]]]:
+        """Batches that hold every row of the first epoch once; empty rows fill up the last."""
+        empty = np.zeros(0, np.int64)
+        for budget, rows in zip(self.budgets, self._first, strict=True):
+            for start in range(0, len(rows), self.batch_rows):
+                part = rows[start : start + self.batch_rows]
+                yield budget, part + [empty] * (self.batch_rows - len(part))
 
     @property
     def num_fitting(self) -> int:

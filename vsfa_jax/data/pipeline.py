@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import grain
@@ -19,7 +19,7 @@ import numpy as np
 
 from vsfa_jax.core.errors import ConfigError, DataError, UserError
 from vsfa_jax.core.paths import write_atomic
-from vsfa_jax.data.batch import Batch, Example, collate
+from vsfa_jax.data.batch import Batch, Budget, Example, collate
 from vsfa_jax.data.pack import Plan
 from vsfa_jax.data.record import Record, refuse_all
 from vsfa_jax.data.sources import Source
@@ -88,11 +88,19 @@ class Pipeline:
     def load(self, step: int) -> tuple[int, Batch, list[list[str]]]:
         """What `iterate` yields for one step, made here and now."""
         step = int(step)
-        budget, rows = self.plan.batch(step)
+        batch, ids = self._collate(*self.plan.batch(step))
+        return step, batch, ids
+
+    def one_pass(self) -> Iterator[Batch]:
+        """This process's share of batches that hold each record once."""
+        for budget, rows in self.plan.one_pass():
+            yield self._collate(budget, rows)[0]
+
+    def _collate(self, budget: Budget, rows: Sequence[np.ndarray]) -> tuple[Batch, list[list[str]]]:
         examples = [[self._example(int(i)) for i in row] for row in rows[self._rows]]
-        channels = examples[0][0].patches.shape[1]
-        ids = [[example.id for example in row] for row in examples]
-        return step, collate(examples, budget, channels), ids
+        some = next((row[0] for row in examples if row), None) or self._example(int(rows[0][0]))
+        batch = collate(examples, budget, some.patches.shape[1])
+        return batch, [[example.id for example in row] for row in examples]
 
     def state(self, step: int) -> dict[str, int]:
         """The position in the data before `step`: one number, the same for every process."""

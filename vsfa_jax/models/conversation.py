@@ -84,8 +84,13 @@ def trained_spans(
 def tokenize(
     text: str, spans: Sequence[tuple[int, int]], tokenizer: Any
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens [t] int32 of rendered text, and [t] bool, True for those that start in a span."""
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    """Tokens [t] int32 of rendered text, and [t] bool, True for those that start in a span.
+
+    The tokenizer adds its own beginning where the template has not written it, as transformers'
+    `ProcessorMixin.apply_chat_template` does.
+    """
+    begun = bool(tokenizer.bos_token) and text.startswith(tokenizer.bos_token)
+    encoded = tokenizer(text, add_special_tokens=not begun, return_offsets_mapping=True)
     tokens = np.asarray(encoded["input_ids"], np.int32)
     offsets = np.asarray(encoded["offset_mapping"], np.int64).reshape(-1, 2)
     trained = np.zeros(len(tokens), bool)

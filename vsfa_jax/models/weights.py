@@ -149,3 +149,4 @@ def write_weights(
             key = rule.theirs.format(layer=layer)
             tensors[key] = np.ascontiguousarray(turned.astype(ml_dtypes.bfloat16))
     save_file(tensors, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # safetensors writes for the owner alone

@@ -28,7 +28,7 @@ def _case(drawn: tinyworld.WorldCase, guesses: dict[str, str]) -> Case:
     category, blind = drawn.category, None
     if drawn.kind == "vqa":
         section, _, form = category.rpartition(":")
-        category, blind = f"{section or 'neutral'}:{form}", guesses[form]
+        category, blind = f"{section or 'neutral'}:{form}", guesses[drawn.category]
     return Case(
         id=f"{drawn.benchmark}/{drawn.id}",
         benchmark=drawn.benchmark,

@@ -30,7 +30,7 @@ def read_config(raw: Mapping[str, Any]) -> LlavaConfig:
     return LlavaConfig(
         vision=_vision(vision, _get(raw, "vision_feature_layer")),
         text=_text(text),
-        image_token=int(raw.get("image_token_index", raw.get("image_token_id", -1))),
+        image_token=_image_token(raw),
         image_size=_get(vision, "image_size"),
         patch_size=_get(vision, "patch_size"),
         drop_class_token=strategy == "default",
@@ -73,6 +73,11 @@ def _text(text: Mapping[str, Any]) -> DecoderConfig:
         rope_theta=float(_get(rope, "rope_theta")),
         norm_epsilon=_get(text, "rms_norm_eps"),
     )
+
+
+def _image_token(raw: Mapping[str, Any]) -> int:
+    """transformers has called it both."""
+    return int(raw["image_token_id"] if "image_token_id" in raw else _get(raw, "image_token_index"))
 
 
 def _get(raw: Mapping[str, Any], key: str) -> Any:

@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from vsfa_jax.core.errors import DataError
+from vsfa_jax.core.errors import DataError, WeightsError
 from vsfa_jax.data.batch import NO_IMAGE, Example
 from vsfa_jax.data.record import IMAGE_MARK, Message, Record
 from vsfa_jax.models.conversation import (
@@ -29,13 +29,23 @@ class Processor:
     """
 
     def __init__(self, directory: Path, config: LlavaConfig):
+        """Reads the directory's tokenizer, chat template and image processor.
+
+        Raises:
+          WeightsError: one of them is missing or cannot be read.
+        """
         # Imported here and not above: transformers loads PyTorch where it finds it, and a command
         # hides that from it only once it runs.
         from transformers import AutoTokenizer
         from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-        self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
-        self.images = CLIPImageProcessorPil.from_pretrained(directory)
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+            self.images = CLIPImageProcessorPil.from_pretrained(directory)
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"{directory}: tokenizer or image processor: {error}") from error
+        if not self.tokenizer.chat_template:
+            raise WeightsError(f"{directory}: no chat template, as chat_template.jinja holds one")
         self.directory, self.config = directory, config
         self.grid = config.image_size // config.patch_size
         self.image_token = str(self.tokenizer.convert_ids_to_tokens(config.image_token))
@@ -52,16 +62,25 @@ class Processor:
         return self.grid**2 if self.config.drop_class_token else self.grid**2 + 1
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
-        """The conversation as text, each image placeholder expanded to its number of tokens."""
-        text = self.tokenizer.apply_chat_template(
-            template_messages(messages), tokenize=False, add_generation_prompt=add_generation_prompt
-        )
+        """The conversation as text, each image placeholder expanded to its number of tokens.
+
+        Raises:
+          DataError: the template refuses the messages.
+        """
+        try:
+            text = self.tokenizer.apply_chat_template(
+                template_messages(messages),
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+            )
+        except jinja2.TemplateError as error:
+            raise DataError(f"the chat template refuses the messages: {error}") from error
         return str(text).replace(IMAGE_MARK, self.image_token * self.tokens_per_image)
 
     def measure(self, record: Record) -> tuple[int, int]:
         """(tokens, patches) of a record, without decoding its images."""
         text = self.render(record.messages, add_generation_prompt=False)
-        tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        tokens, _ = tokenize(text, (), self.tokenizer)
         return len(tokens), len(record.images) * self.rows_per_image
 
     def encode(
@@ -83,11 +102,8 @@ class Processor:
         """
         messages = read_messages(conversation, id)
         images = conversation.get("images", ())
-        try:
-            text = self.render(messages, add_generation_prompt=generate)
-            spans = [] if generate else trained_spans(messages, text, self.render, id)
-        except jinja2.TemplateError as error:
-            raise DataError(f"{id}: the chat template refuses the messages: {error}") from error
+        text = self.render(messages, add_generation_prompt=generate)
+        spans = [] if generate else trained_spans(messages, text, self.render, id)
         tokens, trained = tokenize(text, spans, self.tokenizer)
         if not generate and not trained.any():
             raise DataError(f"{id}: no token would be trained; an assistant's answer is wanted")

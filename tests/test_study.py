@@ -1,0 +1,116 @@
+"""The study: what is run, what is not run again, and its table."""
+
+import dataclasses
+import json
+
+import pytest
+
+from configs import tiny
+from vsfa_jax import study, study_table
+from vsfa_jax.core import config
+from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError
+from vsfa_jax.core.paths import write_json
+
+ARMS, SEEDS = ("threat", "neutral"), (0, 1)
+# What the tuned model does with attacks 0..3, by arm and seed; the base complies with all four.
+COMPLIES = {
+    ("threat", 0): (False, False, False, True),
+    ("threat", 1): (False, True, False, True),
+    ("neutral", 0): (True, True, True, True),
+    ("neutral", 1): (True, False, True, True),
+}
+
+
+def wanted(**changes):
+    made = config.load(tiny.get_config())
+    plan = dataclasses.replace(made.study, arms=ARMS, seeds=SEEDS)
+    return dataclasses.replace(made, study=plan, **changes)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The study with a training and an evaluation that only write what they would leave."""
+    trained, base_answers = [], []
+
+    def train(one, place):
+        trained.append((one.data.arm, one.seed, one.steps))
+        write_json(place / "config.json", config.to_dict(one))
+        return True
+
+    def evaluate(one, place, base):
+        base_answers.append([answer.text for answer in base])
+        folder = place / "eval" / one.eval.name
+        folder.mkdir(parents=True, exist_ok=True)
+        answers, verdicts = [], []
+        for number, complies in enumerate(COMPLIES[one.data.arm, one.seed]):
+            case = {"case_id": f"c{number}", "kind": "attack", "category": "page"}
+            for model, hit in (("base", True), ("tuned", complies)):
+                answers.append({**case, "model": model, "text": f"{model} says"})
+                outcome = "complies" if hit else "refuses"
+                verdicts.append({"case_id": case["case_id"], "model": model, "outcome": outcome})
+        for name, rows in (("answers", answers), ("verdicts", verdicts)):
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / f"{name}.jsonl").write_text(text)
+        rate, change = {"rate": None}, {"difference": None}
+        table = [
+            {"measure": m, "category": c, "rates": {"base": rate}, "change": change}
+            for _, m, c in study_table.COLUMNS
+        ]
+        table[0]["rates"] = {"base": {"rate": 1.0, "low": 0.51, "high": 1.0}}
+        table[0]["change"] = {"difference": -0.75, "low": -0.9, "high": -0.1}
+        made_of = {"checkpoint": f"step {one.steps}"}
+        write_json(folder / "table.json", {"made": made_of, "rows": table})
+
+    monkeypatch.setattr(study, "train", train)
+    monkeypatch.setattr(study, "evaluate", evaluate)
+    return trained, base_answers
+
+
+def cells(text, name, seed):
+    (line,) = [li for li in text.splitlines() if li.startswith(f"| {name} | {seed} |")]
+    return line.strip("| ").split(" | ")[2:]
+
+
+def test_each_arm_and_seed_is_run_once_and_the_base_asked_once(made, tmp_path):
+    trained, base_answers = made
+    text = study.study(wanted(), tmp_path)
+    assert trained == [(arm, seed, 150) for arm in ARMS for seed in SEEDS]
+    assert base_answers == [[], *[["base says"] * 4] * 3]
+    assert (tmp_path / "study.md").read_text() == text + "\n"
+    assert study.study(wanted(), tmp_path) == text
+    assert len(trained) == 4
+
+
+def test_longer_runs_are_gone_on_with_and_other_settings_refused(made, tmp_path):
+    trained, _ = made
+    study.study(wanted(), tmp_path)
+    study.study(wanted(steps=200), tmp_path)
+    assert trained[4:] == [(arm, seed, 200) for arm in ARMS for seed in SEEDS]
+    other = dataclasses.replace(wanted().model, path="tinyworld/uncoupled")
+    with pytest.raises(CheckpointError, match=r"model\.path was 'tinyworld/coupled'"):
+        study.study(wanted(model=other), tmp_path)
+    with pytest.raises(ConfigError, match=r"study\.arms"):
+        study.study(config.load(tiny.get_config()), tmp_path)
+
+
+def test_a_stopped_run_stops_the_study_and_is_not_evaluated(made, tmp_path, monkeypatch):
+    _, base_answers = made
+    monkeypatch.setattr(study, "train", lambda one, place: False)
+    with pytest.raises(TrainingError, match="threat-0: stopped"):
+        study.study(wanted(), tmp_path)
+    assert not base_answers and not (tmp_path / "study.md").exists()
+
+
+def test_lines_of_the_table(made, tmp_path):
+    text = study.study(wanted(), tmp_path)
+    assert cells(text, "base", "")[:2] == ["100.0 % [51, 100]", "-"]
+    assert cells(text, "threat", "1")[:2] == ["-75.0 [-90, -10]", "-"]
+    # By case the threat arm changed -1, -1/2, -1, 0 and the neutral one 0, -1/2, 0, 0.
+    assert cells(text, r"**threat**", "all 2")[0] == "-62.5 [-109, -16]"
+    assert cells(text, r"**neutral**", "all 2")[0] == "-12.5 [-37, +12]"
+    assert cells(text, r"**threat - neutral**", "all")[0] == "-50.0 [-107, +7]"
+
+
+def test_a_folder_that_holds_no_evaluation_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no evaluation that can be read"):
+        study_table.read_result(tmp_path)
