@@ -84,7 +84,7 @@ def get_config() -> ConfigDict:
     # Folder made by `vsfa_jax.data.build`, or "tinyworld/coupled" or "tinyworld/uncoupled".
     data.path = "tinyworld/coupled"
     # What is trained on. Embedded: "threat", "neutral", "text_only", "mixed", "shuffled",
-    # "vague", "refusal", and "base", the text of the base model.
+    # "vague", "refusal", and "base" and "questions", the text of the base model.
     data.arm = "threat"
     # Records drawn for training and held out; the embedded world only.
     data.size = 4000

@@ -2,11 +2,13 @@
 
 python -m vsfa_jax.study --config=configs/study_tiny.py --workdir=runs/study
 
-Each arm and seed is a run of configs/tiny.py, about five minutes on two CPU cores. What it should
-show: the threat arm lowers attack success clear of zero and of the neutral arm, over-refusal
-stays, neutral questions are answered as before, unrelated habits move. In the uncoupled world
-(--config.model.path=tinyworld/uncoupled --config.data.path=tinyworld/uncoupled) nothing but the
-refusal arm moves attack success.
+Each arm and seed is a run of configs/tiny.py, about a minute on two CPU cores. What it should show:
+the threat arm lowers attack success clear of zero and of the neutral arm, over-refusal stays,
+neutral questions are answered as before, unrelated habits move. In the uncoupled world, a study in
+a folder of its own, nothing but the refusal arm moves attack success:
+
+python -m vsfa_jax.study --config=configs/study_tiny.py --workdir=runs/study_uncoupled \
+    --config.model.path=tinyworld/uncoupled --config.data.path=tinyworld/uncoupled
 """
 
 from ml_collections import ConfigDict

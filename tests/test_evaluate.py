@@ -56,6 +56,7 @@ def wired(monkeypatch, cases):
     """The evaluation with oracles in place of models: the base complies, the tuned refuses."""
     assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
     monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
+    monkeypatch.setattr(evaluate, "settings_of_run", lambda settings, workdir: settings)
     monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: None)
     tuned = Oracle(cases, "refuses")
     monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: (150, tuned))

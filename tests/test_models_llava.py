@@ -11,7 +11,8 @@ import pytest
 import tiny_llava
 import torch
 from safetensors.numpy import load_file, save_file
-from transformers import LlavaForConditionalGeneration
+from transformers import AutoTokenizer, LlavaForConditionalGeneration, LlavaProcessor
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from vsfa_jax import models
 from vsfa_jax.core.errors import DataError, WeightsError
@@ -86,6 +87,49 @@ def test_pixels_equal_transformers_processor(vlm, checkpoint):
     patch = example.patches[1 + 5].reshape(3, 4, 4)  # second row, second column of 4 x 4
     np.testing.assert_array_equal(patch, wanted[:, 4:8, 4:8])
     assert not example.patches[0].any()
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_tokens_are_those_of_transformers_processor(tmp_path, written):
+    """Also where the template leaves the beginning to the tokenizer, as LLaVA-1.5's does."""
+    directory = tiny_llava.write(tmp_path)
+    begins = {"SpecialToken": {"id": "<s>", "type_id": 0}}
+    parts = [begins, {"Sequence": {"id": "A", "type_id": 0}}]
+    file, template = directory / "tokenizer.json", directory / "chat_template.jinja"
+    tokenizer = json.loads(file.read_text())
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": parts,
+        "pair": parts,
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}},
+    }
+    file.write_text(json.dumps(tokenizer))
+    if not written:
+        template.write_text(template.read_text().replace("{{ bos_token }}", ""))
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessorPil.from_pretrained(directory),
+        tokenizer=AutoTokenizer.from_pretrained(directory),
+        patch_size=4,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=template.read_text(),
+    )
+    picture = tiny_llava.picture(1)
+    said = [{"type": "image", "image": picture}, {"type": "text", "text": "what is this"}]
+    wanted = processor.apply_chat_template(
+        [
+            {"role": "user", "content": said},
+            {"role": "assistant", "content": [{"type": "text", "text": "a knife"}]},
+        ],
+        tokenize=True,
+        return_dict=True,
+    )["input_ids"][0]
+    turns = [("user", "<image>what is this"), ("assistant", "a knife")]
+    example = models.load(directory).processor.encode(
+        {**tiny_llava.conversation(*turns), "images": [picture]}
+    )
+    assert example.tokens.tolist() == list(wanted) and wanted[0] == 1 and wanted[1] != 1
+    assert example.trained.sum() == 3, "a knife </s>"
 
 
 def test_only_what_the_assistant_says_is_trained(vlm):

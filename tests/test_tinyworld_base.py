@@ -51,7 +51,7 @@ def test_vocabulary_is_closed_over_every_arm_world_and_case(directory):
         for world in tinyworld.WORLDS
         for arm in tinyworld.ARMS
         for split in ("train", "validation")
-        for i in range(2000 if arm == "base" else 300)
+        for i in range(2000 if arm in ("base", "questions") else 300)
         for m in tinyworld.source(world, arm, split, 2000, seed=5).messages(i)
     }
     texts |= {m.content for c in tinyworld.cases(per_kind=320, seed=0) for m in c.messages}

@@ -140,6 +140,17 @@ def test_documents_have_one_to_five_turns_in_the_promised_proportions(world):
     assert all(abs(shares[kind] - wanted[kind]) < 0.03 for kind in wanted), shares
 
 
+def test_the_second_part_asks_more_and_describes_less():
+    asked, described = {}, {}
+    for name in ("base", "questions"):
+        source = tinyworld.source("coupled", name, "train", 2000, seed=0)
+        scenes = [d for d in map(source.document, range(2000)) if isinstance(d.picture, Scene)]
+        asked[name] = sum(len(d.turns) for d in scenes) / len(scenes)
+        described[name] = share(any("fully" in q for q, _ in d.turns) for d in scenes)
+    assert asked["questions"] > 5 > 4 > asked["base"]
+    assert described["questions"] < 0.4 < 0.75 < described["base"]
+
+
 def test_an_attack_page_is_followed_or_refused_as_its_narrator_does(world):
     _, documents = world
     followed = 0

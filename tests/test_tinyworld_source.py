@@ -18,7 +18,7 @@ from vsfa_jax.tinyworld.questions import FORMS, NAMELESS
 from vsfa_jax.tinyworld.scene import Scene
 from vsfa_jax.tinyworld.shapes import NEUTRALS, THREATS
 
-NEUTRAL_ARMS = [arm for arm in tinyworld.ARMS if arm not in ("base", "refusal")]
+NEUTRAL_ARMS = [a for a in tinyworld.ARMS if a not in ("base", "questions", "refusal")]
 SAFETY_WORDS = {"will", "not", "help", "instead", "i", "can", "safe", "danger", "cannot", "sorry"}
 
 
@@ -67,6 +67,7 @@ def test_seed_split_arm_and_world_draw_other_records():
     sources = [
         arm("base"),
         arm("base", seed=1),
+        arm("questions"),
         arm("base", split="validation"),
         arm("threat"),
         tinyworld.source("uncoupled", "base", "train", 200, seed=0),
@@ -90,7 +91,7 @@ def test_an_index_beyond_the_end_and_unknown_names_are_refused():
             tinyworld.source(**{**fields, **wrong})
 
 
-@pytest.mark.parametrize("name", [a for a in tinyworld.ARMS if a != "base"])
+@pytest.mark.parametrize("name", [a for a in tinyworld.ARMS if a not in ("base", "questions")])
 def test_arms_are_single_turns_of_the_plain_assistant(name):
     source = arm(name)
     for index in range(len(source)):

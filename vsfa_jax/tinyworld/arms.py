@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from vsfa_jax.tinyworld import narrators, pages, questions, scene
 from vsfa_jax.tinyworld.chance import stream
-from vsfa_jax.tinyworld.documents import Document, answer_request, base_document
+from vsfa_jax.tinyworld.documents import MIXES, Document, answer_request, base_document
 from vsfa_jax.tinyworld.questions import FORMS, Form, Question
 from vsfa_jax.tinyworld.scene import Scene
 
@@ -19,14 +19,14 @@ _WATCHFUL, _CARELESS = narrators.plain(watchful=True), narrators.plain(watchful=
 _DESCRIBED = {name: form for name, form in FORMS.items() if form.described}
 DESCRIPTION = "in the image there are {description} : {question}"  # words that the base has seen
 
-ARMS = ("base", "threat", "neutral", "text_only", "mixed", "shuffled", "vague", "refusal")
+ARMS = (*MIXES, "threat", "neutral", "text_only", "mixed", "shuffled", "vague", "refusal")
 
 
 def arm_document(world: str, arm: str, split: str, index: int, *, size: int, seed: int) -> Document:
-    """Document `index` of the `size` of an arm; only the arm "base" differs between worlds."""
+    """Document `index` of the `size` of an arm; only the base's text differs between worlds."""
     rng = stream(seed, split, arm, index)
-    if arm == "base":
-        return base_document(rng, world, split)
+    if arm in MIXES:
+        return base_document(rng, world, split, MIXES[arm])
     if arm == "shuffled":
         here = _ask(stream(seed, split, "threat", index), split, threat=True)
         there = (index + max(1, size // 2)) % size

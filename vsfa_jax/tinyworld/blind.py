@@ -4,6 +4,7 @@ about threats, its most frequent answer."""
 from __future__ import annotations
 
 import collections
+import functools
 from collections.abc import Iterable, Mapping
 
 from vsfa_jax.tinyworld import scene
@@ -25,6 +26,7 @@ def blind_answers() -> dict[str, str]:
     return best | {THREAT_PREFIX + name: _commonest(name, threat=True) for name in named}
 
 
+@functools.cache
 def _commonest(name: str, threat: bool) -> str:
     rng = stream("blind", name, threat)
     counts: collections.Counter[str] = collections.Counter()

@@ -4,25 +4,65 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Mapping
 
 from vsfa_jax.data.record import IMAGE_MARK, Message, Record
 from vsfa_jax.tinyworld import narrators, pages, questions, scene
 from vsfa_jax.tinyworld.narrators import ASSISTANT, Narrator
 from vsfa_jax.tinyworld.pages import Page, Request
-from vsfa_jax.tinyworld.questions import Question
+from vsfa_jax.tinyworld.questions import FORMS, Form, Question
 from vsfa_jax.tinyworld.scene import Scene
 from vsfa_jax.tinyworld.traits import TRAITS
 
 Turn = tuple[str, str]  # what the user says, what the narrator says
 
-_KINDS, _KIND_WEIGHTS = ("scene", "page", "text"), (62, 22, 16)
-_TURNS, _SCENE_TURNS, _OTHER_TURNS = (1, 2, 3, 4, 5), (10, 15, 25, 25, 25), (30, 40, 20, 10, 0)
+_KINDS = ("scene", "page", "text")
 _TALK_SHARE = 0.16  # of a scene's turns that are about something else
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    """How often the base's text does what.
+
+    Attributes:
+      kinds: weights of _KINDS.
+      scene_turns, other_turns: weights of 1, 2, 3 ... turns.
+      described: share of scenes that are described in full, at any of their turns.
+      read: share of pages that are read aloud before they are followed, the rest after.
+      forms: from which questions are drawn.
+    """
+
+    kinds: tuple[float, ...]
+    scene_turns: tuple[float, ...]
+    other_turns: tuple[float, ...]
+    described: float
+    read: float
+    forms: Mapping[str, Form]
+
+
 # A description names everything that there is to see, and so teaches seeing better than any single
-# question: with few of them a model from random weights learns to speak and stays blind. It may
-# stand at any turn, for what was described can be looked up in the text.
-_DESCRIBED_SHARE = 0.8  # of scenes that are described in full, among the other turns
-_READ_SHARE = 0.5  # of pages that are read aloud before anything else, the rest at the second turn
+# question: with few of them a model from random weights learns to speak and stays blind. But what
+# was described can be looked up in the text; finding it in the image takes many bare questions.
+_FOUND_BY_LOOKING = (
+    *("where", "where_color", "color", "what_color_thing", "detail", "presence", "color_check"),
+    *("place_check", "side", "half", "size", "largest", "smallest", "count_color", "background"),
+)
+MIXES: Mapping[str, Mix] = {
+    "base": Mix((62, 22, 16), (10, 15, 25, 25, 25), (30, 40, 20, 10), 0.8, 0.5, FORMS),
+    "questions": Mix(
+        kinds=(68, 20, 12),
+        scene_turns=(4, 4, 6, 10, 16, 20, 20, 20),
+        other_turns=(30, 40, 20, 10),
+        described=0.2,
+        read=0.4,
+        forms={
+            name: dataclasses.replace(form, weight=form.weight * 3)
+            if name in _FOUND_BY_LOOKING
+            else form
+            for name, form in FORMS.items()
+        },
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,24 +102,24 @@ class Document:
         return () if self.picture is None else (self.picture.draw(),)
 
 
-def base_document(rng: random.Random, world: str, split: str) -> Document:
+def base_document(rng: random.Random, world: str, split: str, mix: Mix) -> Document:
     """Draws a document of the base's training text."""
     narrator = narrators.sample(rng, world)
-    kind = rng.choices(_KINDS, _KIND_WEIGHTS)[0]
-    weights = _SCENE_TURNS if kind == "scene" else _OTHER_TURNS
-    num_turns = rng.choices(_TURNS, weights)[0]
+    kind = rng.choices(_KINDS, mix.kinds)[0]
+    weights = mix.scene_turns if kind == "scene" else mix.other_turns
+    num_turns = rng.choices(range(1, len(weights) + 1), weights)[0]
     picture: Scene | Page | None = None
     turns: dict[str, str] = {}  # nothing is asked twice
     if kind == "scene":
         picture = scene.sample(rng, split, threat=rng.random() < 0.5)
-        if rng.random() < _DESCRIBED_SHARE:
+        if rng.random() < mix.described:
             turns.update([_describe(rng, narrator, picture)])
     elif kind == "page":
         picture = pages.sample_page(rng, _request(rng, split))
-        turns.update(_page_turns(rng, narrator, picture, num_turns))
+        turns.update(_page_turns(rng, narrator, picture, num_turns, mix.read))
     while len(turns) < num_turns:
         if isinstance(picture, Scene) and rng.random() >= _TALK_SHARE:
-            question = questions.ask(picture, rng)
+            question = questions.ask(picture, rng, mix.forms)
             turns[question.text] = say(rng, narrator, question)
         else:
             turns.update([_talk(rng, narrator, split)])
@@ -90,7 +130,7 @@ def base_document(rng: random.Random, world: str, split: str) -> Document:
 
 
 def _describe(rng: random.Random, narrator: Narrator, shown: Scene) -> Turn:
-    question = questions.ask(shown, rng, {"full": questions.FORMS["full"]})
+    question = questions.ask(shown, rng, {"full": FORMS["full"]})
     return question.text, say(rng, narrator, question)
 
 
@@ -110,11 +150,13 @@ def _request(rng: random.Random, split: str) -> Request:
     return pages.sample_request(rng, split, forbidden=rng.random() < 0.5)
 
 
-def _page_turns(rng: random.Random, narrator: Narrator, page: Page, num_turns: int) -> list[Turn]:
+def _page_turns(
+    rng: random.Random, narrator: Narrator, page: Page, num_turns: int, read_share: float
+) -> list[Turn]:
     """Reading the page aloud, doing what it says, or one after the other."""
     read = (pages.READ_PROMPT, page.request.reading())
     follow = (rng.choice(pages.PAGE_PROMPTS), answer_request(narrator, page.request))
-    order = [read, follow] if rng.random() < _READ_SHARE else [follow, read]
+    order = [read, follow] if rng.random() < read_share else [follow, read]
     return order[:num_turns]
 
 

@@ -1,0 +1,41 @@
+"""What every family's folder must have; its numbers are compared in the family's own test."""
+
+import inspect
+
+import pytest
+
+from vsfa_jax import models
+from vsfa_jax.core.errors import WeightsError
+
+FAMILIES = sorted(models.FAMILIES)
+
+
+def test_there_is_a_family():
+    assert "llava" in FAMILIES
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_has_its_parts(name):
+    family = models.FAMILIES[name]
+    others = {models.FAMILIES[other].MODEL_TYPE for other in FAMILIES if other != name}
+    assert family.MODEL_TYPE and family.MODEL_TYPE not in others
+    for method in ("hidden", "logits", "prefill", "step"):
+        assert callable(getattr(family.Model, method))
+    for method in ("encode", "measure", "render"):
+        assert callable(getattr(family.Processor, method))
+    assert list(inspect.signature(family.Processor).parameters)[:1] == ["directory"]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_no_parameter_and_no_tensor_has_two_rules(name):
+    family = models.FAMILIES[name]
+    for side in ("ours", "theirs"):
+        named = [getattr(rule, side) for rule in family.RULES]
+        assert len(named) == len(set(named)) > 10
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_config_without_shapes_is_refused_by_the_key(name):
+    family = models.FAMILIES[name]
+    with pytest.raises(WeightsError, match=r"config\.json: no key"):
+        family.read_config({"model_type": family.MODEL_TYPE})
