@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     """The differences from configs/tiny.py."""
     config = tiny.get_config()
     config.eval_every = 0
-    config.eval.per_kind = 300
+    config.eval.per_kind = 120
     config.study.arms = (
         "threat",
         "neutral",

@@ -16,10 +16,10 @@ from configs import base
 def get_config() -> ConfigDict:
     """The differences from configs/base.py."""
     config = base.get_config()
-    config.steps = 150
+    config.steps = 100
     config.checkpoint_every = 50
     config.eval_every = 50
     config.batch_rows = 16
-    config.data.budgets = ((160, 51),)
-    config.optimizer.learning_rate = 2e-3
+    config.data.budgets = ((128, 68),)
+    config.optimizer.learning_rate = 5e-4
     return config

@@ -32,11 +32,11 @@ def changed(**values: Any) -> dict[str, Any]:
 
 def test_load_reads_every_section() -> None:
     settings = config.load(tiny.get_config())
-    assert settings.steps == 150
+    assert settings.steps == 100
     assert settings.lora == config.Lora(8, 16.0, ("attention", "mlp"), False)
     assert settings.data.arm == "threat"
-    assert settings.data.budgets == ((160, 51),)
-    assert settings.optimizer.learning_rate == 2e-3
+    assert settings.data.budgets == ((128, 68),)
+    assert settings.optimizer.learning_rate == 5e-4
 
 
 def test_settings_are_frozen() -> None:

@@ -74,7 +74,7 @@ def cells(text, name, seed):
 def test_each_arm_and_seed_is_run_once_and_the_base_asked_once(made, tmp_path):
     trained, base_answers = made
     text = study.study(wanted(), tmp_path)
-    assert trained == [(arm, seed, 150) for arm in ARMS for seed in SEEDS]
+    assert trained == [(arm, seed, 100) for arm in ARMS for seed in SEEDS]
     assert base_answers == [[], *[["base says"] * 4] * 3]
     assert (tmp_path / "study.md").read_text() == text + "\n"
     assert study.study(wanted(), tmp_path) == text
