@@ -16,7 +16,7 @@ import pytest
 from vsfa_jax.metrics import read_metrics
 
 ROOT = Path(__file__).parents[1]
-STEPS = 24
+STEPS = 60
 CHECKPOINT_EVERY = 3
 START_S = 120  # a loaded machine's patience for a run to come to its next step
 
@@ -37,7 +37,7 @@ class Run:
             "--config.model.init=random",
             f"--config.checkpoint_every={CHECKPOINT_EVERY}",
             "--config.eval_every=0",
-            "--config.batch_rows=1",
+            "--config.batch_rows=8",
             "--config.data.size=64",
             "--config.data.validation_size=8",
         ]
