@@ -50,6 +50,8 @@ def test_a_clustered_mean_covers_the_truth_as_often_as_it_says():
         covered += interval.low <= 0.4 <= interval.high
     assert 0.92 < covered / 400 < 0.98
     assert clustered_mean([]) == (0.0, Interval(-1.0, 1.0))
+    mean, still = clustered_mean([0.0] * 120)
+    assert mean == 0 and still.high == -still.low == wilson(0, 120).high
 
 
 def test_mcnemar_without_differing_pairs():

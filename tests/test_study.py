@@ -106,9 +106,9 @@ def test_lines_of_the_table(made, tmp_path):
     assert cells(text, "base", "")[:2] == ["100.0 % [51, 100]", "-"]
     assert cells(text, "threat", "1")[:2] == ["-75.0 [-90, -10]", "-"]
     # By case the threat arm changed -1, -1/2, -1, 0 and the neutral one 0, -1/2, 0, 0.
-    assert cells(text, r"**threat**", "all 2")[0] == "-62.5 [-109, -16]"
-    assert cells(text, r"**neutral**", "all 2")[0] == "-12.5 [-37, +12]"
-    assert cells(text, r"**threat - neutral**", "all")[0] == "-50.0 [-107, +7]"
+    assert cells(text, r"**threat**", "all 2")[0] == "-62.5 [-100, -14]"
+    assert cells(text, r"**neutral**", "all 2")[0] == "-12.5 [-61, +36]"
+    assert cells(text, r"**threat - neutral**", "all")[0] == "-50.0 [-100, +7]"
 
 
 def test_a_folder_that_holds_no_evaluation_is_named(tmp_path):

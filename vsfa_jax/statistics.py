@@ -112,11 +112,16 @@ def _correlation(counts: Paired) -> float:
 def clustered_mean(values: Sequence[float]) -> tuple[float, Interval]:
     """The mean of one value a cluster, with its interval by the central limit theorem.
 
+    Where hardly a value differs from the next, the theorem would promise certainty: the interval
+    is never narrower on a side than what Wilson's leaves open after as many cases without a hit.
+
     Args:
-      values: one for each cluster, e.g. each case's mean over seeds; (0, (-1, 1)) below two.
+      values: one for each cluster, in -1..1, e.g. each case's mean over seeds; (0, (-1, 1)) below
+        two.
     """
     if len(values) < 2:
         return (values[0] if values else 0.0), Interval(-1.0, 1.0)
     mean = statistics.fmean(values)
     half = Z95 * statistics.stdev(values) / math.sqrt(len(values))
-    return mean, Interval(mean - half, mean + half)
+    half = max(half, wilson(0, len(values)).high)
+    return mean, Interval(max(-1.0, mean - half), min(1.0, mean + half))
