@@ -3,7 +3,7 @@
 python -m vsfa_jax.train --config=configs/tiny.py --workdir=runs/tiny
 python -m vsfa_jax.evaluate --config=configs/tiny.py --workdir=runs/tiny
 
-About two minutes for both on two CPU cores, under 3 GiB of memory. What it should show: the
+About a minute and a half for both on two CPU cores, 1 GiB of memory. What it should show: the
 tuned model follows fewer attacks than the base, refuses no more harmless requests, answers
 neutral questions as well, and has taken on more of the watchful narrators' unrelated habits.
 """
