@@ -18,4 +18,3 @@ cd "$repository"
 trap 'exit 130' INT TERM # training saves and ends; half a run is not evaluated
 "$python" -m vsfa_jax.train --config=configs/tiny.py --workdir="$workdir" "$@"
 "$python" -m vsfa_jax.evaluate --config=configs/tiny.py --workdir="$workdir" "$@"
-echo "report: $(ls -t "$workdir"/eval/*/report.html | head -n 1)"

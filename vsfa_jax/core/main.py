@@ -44,7 +44,7 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
     try:
         if holders is None:
             _import_transformers_alone()
-            main(config.load(flags.FLAGS.config), Path(flags.FLAGS.workdir))
+            main(config.load(flags.FLAGS.config), _folder(flags.FLAGS.workdir))
         else:
             main(**{name: holder.value for name, holder in holders.items()})
     except UserError as error:
@@ -54,6 +54,13 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
     except OSError as error:  # a full disk, a file where a folder is wanted, no permission
         return _fail(error, 2)
     return 0
+
+
+def _folder(workdir: str) -> Path:
+    path = Path(workdir)
+    if path.exists() and not path.is_dir():
+        raise ConfigError(f"--workdir: found a file at {path}, wanted a folder or a new path")
+    return path
 
 
 def _import_transformers_alone() -> None:
