@@ -76,10 +76,10 @@ class Checkpointer:
         _refuse_foreign(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.LatestN(keep),
-            cleanup_tmp_directories=True,
             create=True,
         )
         with _Faults(CheckpointError, f"{self.directory}: cannot be opened"):
+            _remove_unfinished(self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def __enter__(self) -> Self:
@@ -303,6 +303,14 @@ def _refuse_foreign(directory: epath.Path) -> None:
             f"{directory}: not a checkpoint directory; found {', '.join(names[:_SHOWN])}, "
             "wanted folders named by step"
         )
+
+
+def _remove_unfinished(directory: epath.Path) -> None:
+    """Removes what a killed run was writing; Orbax's own option now and then leaves some of it."""
+    if jax.process_index() == 0 and directory.exists():
+        for entry in directory.iterdir():
+            if _TEMPORARY in entry.name:
+                entry.rmtree()
 
 
 class _Faults:
