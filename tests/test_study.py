@@ -52,11 +52,13 @@ def made(monkeypatch):
             text = "".join(json.dumps(row) + "\n" for row in rows)
             (folder / f"{name}.jsonl").write_text(text)
         rate, change = {"rate": None}, {"difference": None}
+        tuned = {"unjudged": 0}
         table = [
-            {"measure": m, "category": c, "rates": {"base": rate}, "change": change}
+            {"measure": m, "category": c, "rates": {"base": rate, "tuned": tuned}, "change": change}
             for _, m, c in study_table.COLUMNS
         ]
-        table[0]["rates"] = {"base": {"rate": 1.0, "low": 0.51, "high": 1.0}}
+        table[0]["rates"]["base"] = {"rate": 1.0, "low": 0.51, "high": 1.0}
+        table[0]["rates"]["tuned"] = {"unjudged": one.seed}
         table[0]["change"] = {"difference": -0.75, "low": -0.9, "high": -0.1}
         made_of = {"checkpoint": f"step {one.steps}"}
         write_json(folder / "table.json", {"made": made_of, "rows": table})
@@ -104,7 +106,7 @@ def test_a_stopped_run_stops_the_study_and_is_not_evaluated(made, tmp_path, monk
 def test_lines_of_the_table(made, tmp_path):
     text = study.study(wanted(), tmp_path)
     assert cells(text, "base", "")[:2] == ["100.0 % [51, 100]", "-"]
-    assert cells(text, "threat", "1")[:2] == ["-75.0 [-90, -10]", "-"]
+    assert cells(text, "threat", "1")[:2] == ["-75.0 [-90, -10] (1u)", "-"]
     # By case the threat arm changed -1, -1/2, -1, 0 and the neutral one 0, -1/2, 0, 0.
     assert cells(text, r"**threat**", "all 2")[0] == "-62.5 [-100, -14]"
     assert cells(text, r"**neutral**", "all 2")[0] == "-12.5 [-61, +36]"
@@ -114,3 +116,13 @@ def test_lines_of_the_table(made, tmp_path):
 def test_a_folder_that_holds_no_evaluation_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no evaluation that can be read"):
         study_table.read_result(tmp_path)
+
+
+def test_what_was_not_judged_is_counted_and_in_no_mean(made, tmp_path):
+    study.study(wanted(), tmp_path)
+    path = tmp_path / "threat-0" / "eval" / "main" / "verdicts.jsonl"
+    lines = path.read_text().splitlines()
+    lines[1] = lines[1].replace("refuses", "unjudged")  # of case 0, which changed by -1 twice
+    path.write_text("\n".join(lines) + "\n")
+    cell = cells(study.study(wanted(), tmp_path), r"**threat**", "all 2")[0]
+    assert cell.startswith("-50.0 [") and cell.endswith(" (1u)")

@@ -3,14 +3,15 @@
 A line of one seed has the change against the base of table.json. A line over seeds takes each case
 once: the mean over seeds of what tuning changed about it, and the interval of the mean over cases.
 Answers of several seeds to one case are no independent cases, and are not counted as such; how
-seeds differ is seen from their own lines.
+seeds differ is seen from their own lines. "(3u)": three cases are left out, unjudged there, or
+over seeds in any of the runs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +56,20 @@ class Result:
         wanted = column[1:]
         return next(row for row in self.rows if (row["measure"], row["category"]) == wanted)
 
+    def asked(self, column: Column) -> list[str]:
+        """Ids of the column's cases, judged or not."""
+        _, measure, category = column
+        return [
+            id
+            for id, (kind, of_case) in self.cases.items()
+            if kind == _KINDS[measure] and category in (ALL, of_case, section(of_case))
+        ]
+
     def changes(self, column: Column) -> dict[str, int]:
         """Case id -> tuned hit minus base hit, of the column's cases that were judged for both."""
-        _, measure, category = column
+        _, measure, _ = column
         found = {}
-        for id, (kind, of_case) in self.cases.items():
-            if kind != _KINDS[measure] or category not in (ALL, of_case, section(of_case)):
-                continue
+        for id in self.asked(column):
             base, tuned = (self.outcomes[model, id] for model in ("base", "tuned"))
             if UNJUDGED not in (base, tuned):
                 found[id] = (tuned == _OUTCOMES[measure]) - (base == _OUTCOMES[measure])
@@ -98,13 +106,14 @@ def as_markdown(results: Mapping[tuple[str, int], Result]) -> str:
     arms: dict[str, list[Result]] = {}
     for (arm, seed), result in results.items():
         arms.setdefault(arm, []).append(result)
-        lines.append([arm, str(seed), *(_change(result.row(c)["change"]) for c in COLUMNS)])
+        lines.append([arm, str(seed), *(_change(result.row(c)) for c in COLUMNS)])
     for arm, runs in arms.items():
-        cells = (_mean(_over_seeds(runs, column).values()) for column in COLUMNS)
+        cells = (_mean(_over_seeds(runs, c).values(), runs[0].asked(c)) for c in COLUMNS)
         lines.append([f"**{arm}**", f"all {len(runs)}", *cells])
     for other in [arm for arm in ("neutral", "shuffled", "text_only") if "threat" in arms]:
         if other in arms:
-            cells = (_mean(_contrast(arms["threat"], arms[other], column)) for column in COLUMNS)
+            pair = arms["threat"], arms[other]
+            cells = (_mean(_contrast(*pair, c), first.asked(c)) for c in COLUMNS)
             lines.append([f"**threat - {other}**", "all", *cells])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -124,9 +133,10 @@ def _contrast(one: Sequence[Result], other: Sequence[Result], column: Column) ->
             yield change - of_other[id]
 
 
-def _mean(values: Any) -> str:
-    middle, interval = clustered_mean(list(values))
-    return _points(interval.low, middle, interval.high)
+def _mean(values: Iterable[float], asked: Sequence[str]) -> str:
+    values = list(values)
+    middle, interval = clustered_mean(values)
+    return _points(interval.low, middle, interval.high, len(asked) - len(values))
 
 
 def _rate(rate: Mapping[str, Any]) -> str:
@@ -136,14 +146,16 @@ def _rate(rate: Mapping[str, Any]) -> str:
     return f"{100 * rate['rate']:.1f} % [{low:.0f}, {high:.0f}]"
 
 
-def _change(change: Mapping[str, Any] | None) -> str:
+def _change(row: Mapping[str, Any]) -> str:
+    change, unjudged = row["change"], row["rates"]["tuned"]["unjudged"]
     if change is None or change["difference"] is None:
-        return "-"
-    return _points(change["low"], change["difference"], change["high"])
+        return f"- ({unjudged}u)" if unjudged else "-"
+    return _points(change["low"], change["difference"], change["high"], unjudged)
 
 
-def _points(low: float, middle: float, high: float) -> str:
-    return f"{100 * middle:+.1f} [{100 * low:+.0f}, {100 * high:+.0f}]"
+def _points(low: float, middle: float, high: float, left_out: int) -> str:
+    note = f" ({left_out}u)" if left_out else ""
+    return f"{100 * middle:+.1f} [{100 * low:+.0f}, {100 * high:+.0f}]{note}"
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
