@@ -29,6 +29,7 @@ setup(
     packages=find_namespace_packages(include=["vsfa_jax", "vsfa_jax.*"]),
     package_data={
         "vsfa_jax": ["templates/*"],
+        "vsfa_jax.models": ["*/*/*.json"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
     install_requires=[
@@ -37,6 +38,7 @@ setup(
         "array_record>=0.8.6,<0.9",
         "etils>=1.13",
         "grain>=0.2.18,<0.3",
+        "huggingface_hub>=2.4,<3",
         "jinja2>=3.1.6,<4",
         "ml_collections>=1.1,<2",
         "ml_dtypes>=0.5",

@@ -36,8 +36,20 @@ def get_config() -> ConfigDict:
     config.progress = True
 
     config.model = model = ConfigDict()
-    # Directory of a Hugging Face checkpoint, or "tinyworld/coupled" or "tinyworld/uncoupled".
+    # Directory of a Hugging Face checkpoint, the name of one on the hub ("owner/name"), or
+    # "tinyworld/coupled" or "tinyworld/uncoupled".
     model.path = "tinyworld/coupled"
+    # Branch, tag or commit of a hub name; the commit is kept in the manifest. "" is the newest.
+    model.revision = ""
+    # Keys that the checkpoint's config.json leaves to its library's defaults are read from the
+    # written-out config of a paper model, by name; "" is an error at the first such key.
+    model.completed_from = ""
+    # Pixels of the largest image, above which it is scaled down, in training and evaluation;
+    # Qwen families only. 0 is the checkpoint's own bound.
+    model.max_pixels = 0
+    # Whether what a frozen tower says of each image is computed once and kept in
+    # WORKDIR/vision_cache: about 1.2 MB an image of LLaVA-1.5, 38 MB a megapixel of Qwen3-VL-8B.
+    model.cache_vision = False
     # "weights": from *.safetensors. "random": drawn from `seed`; config.json alone is read.
     model.init = "weights"
     # dtype of the frozen base and of what flows through it: "float32" or "bfloat16". What is
@@ -56,8 +68,10 @@ def get_config() -> ConfigDict:
     # Which linear layers: of "attention", "mlp", "projector", "vision", or regular expressions
     # over a layer's whole name.
     lora.targets = ("attention", "mlp")
-    # Weight-decomposed update. Only False in this version.
+    # Weight-decomposed update (DoRA): each column's magnitude is trained apart.
     lora.dora = False
+    # Scales the update by alpha / sqrt(rank) instead, so that larger ranks learn as fast.
+    lora.rank_stabilized = False
 
     config.optimizer = optimizer = ConfigDict()
     # Peak of the schedule.
@@ -79,6 +93,11 @@ def get_config() -> ConfigDict:
     optimizer.eps = 1e-8
     # Gradients are scaled down to this global L2 norm.
     optimizer.clip_norm = 1.0
+    # Share of the learning rate that the tower, the projector and the language model get; a part
+    # at 0 is frozen and takes no memory of gradients and moments.
+    optimizer.vision_rate = 1.0
+    optimizer.projector_rate = 1.0
+    optimizer.language_rate = 1.0
 
     config.data = data = ConfigDict()
     # Folder made by `vsfa_jax.data.build`, or "tinyworld/coupled" or "tinyworld/uncoupled".

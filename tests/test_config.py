@@ -33,7 +33,7 @@ def changed(**values: Any) -> dict[str, Any]:
 def test_load_reads_every_section() -> None:
     settings = config.load(tiny.get_config())
     assert settings.steps == 100
-    assert settings.lora == config.Lora(8, 16.0, ("attention", "mlp"), False)
+    assert settings.lora == config.Lora(8, 16.0, ("attention", "mlp"), False, False)
     assert settings.data.arm == "threat"
     assert settings.data.budgets == ((128, 68),)
     assert settings.optimizer.learning_rate == 5e-4
@@ -91,7 +91,10 @@ def test_refused_by_name(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("values", "word"),
     [
-        ({"lora__dora": True}, "lora.dora"),
+        (
+            {f"optimizer__{part}_rate": 0.0 for part in config.PARTS},
+            "optimizer: vision_rate",
+        ),
         ({"lora__targets": ()}, "lora.targets"),
         ({"batch_rows": 8, "micro_batches": 3}, "micro_batches"),
         ({"data__budgets": ()}, "data.budgets"),

@@ -53,9 +53,10 @@ def encode(record):
         trained=np.arange(tokens) > 1,
         positions=np.repeat(np.arange(tokens, dtype=np.int32)[:, None], 3, axis=1),
         image_index=np.full(tokens, NO_IMAGE, np.int32),
+        num_rows=patches,
         patches=np.full((patches, CHANNELS), number, np.float32),
         patch_segments=np.arange(patches, dtype=np.int32) // 4 + 1,
-        patch_positions=np.arange(patches, dtype=np.int32) % 4,
+        patch_places={"positions": np.arange(patches, dtype=np.int32) % 4},
     )
 
 

@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+import tiny_checkpoints as tiny
 
 from vsfa_jax import models
 from vsfa_jax.core.errors import WeightsError
@@ -21,16 +22,16 @@ def test_a_family_has_its_parts(name):
     assert family.MODEL_TYPE and family.MODEL_TYPE not in others
     for method in ("hidden", "logits", "prefill", "step"):
         assert callable(getattr(family.Model, method))
-    for method in ("encode", "measure", "render"):
+    for method in ("encode", "measure", "plan", "patches"):
         assert callable(getattr(family.Processor, method))
     assert list(inspect.signature(family.Processor).parameters)[:1] == ["directory"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_no_parameter_and_no_tensor_has_two_rules(name):
-    family = models.FAMILIES[name]
+def test_no_parameter_and_no_tensor_has_two_rules(name, tmp_path):
+    family, model = models.skeleton(tiny.write(name, tmp_path))
     for side in ("ours", "theirs"):
-        named = [getattr(rule, side) for rule in family.RULES]
+        named = [getattr(rule, side) for rule in family.rules(model.config)]
         assert len(named) == len(set(named)) > 10
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -11,19 +12,26 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-import tiny_llava
+import speeds
+import tiny_checkpoints as tiny
 import training
 
 from vsfa_jax import models, state, step
+from vsfa_jax.core.config import PARTS
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.models.parameters import by_name
 
-BUDGET = Budget(150, 72)
+BUDGET = Budget(420, 400)
+FAMILIES = sorted(models.FAMILIES)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    return tiny_llava.write(tmp_path_factory.mktemp("llava"))
+    return tiny.write("llava", tmp_path_factory.mktemp("llava"))
+
+
+def written(name, tmp_path):
+    return tiny.write(name, tmp_path / "base")
 
 
 def steps_of_rows(vlm, steps, seed=0):
@@ -33,18 +41,18 @@ def steps_of_rows(vlm, steps, seed=0):
     return [training.rows(vlm, groups[4 * i : 4 * i + 4], BUDGET) for i in range(steps)]
 
 
-@pytest.mark.parametrize("mode", ["lora", "full"])
-def test_packed_equals_unpacked(checkpoint, mode):
-    vlm = training.adapted(checkpoint) if mode == "lora" else models.load(checkpoint)
-    if mode == "lora":  # an adapter at its start has a zero gradient for A: move it off zero
-        key = jax.random.key(2)
-        for _, leaf in training.lora.linears(vlm.model):
-            if leaf.adapter is not None:
-                shape = leaf.adapter.b.shape
-                leaf.adapter.b = type(leaf.adapter.b)(0.1 * jax.random.normal(key, shape))
+MODES = list(itertools.product(FAMILIES, ("lora", "full")))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), speeds.cases(MODES, {*((n, "lora") for n in FAMILIES), ("llava", "full")})
+)
+def test_packed_equals_unpacked(name, mode, tmp_path):
+    each = written(name, tmp_path)
+    vlm = training.adapted(each, moved=True) if mode == "lora" else models.load(each)
     made = training.examples(vlm, 4)
-    packed = training.rows(vlm, [made[:3], made[3:]], Budget(160, 110))
-    alone = training.rows(vlm, [[example] for example in made], Budget(60, 40))
+    packed = training.rows(vlm, [made[:3], made[3:]], Budget(500, 500))
+    alone = training.rows(vlm, [[example] for example in made], Budget(240, 200))
     parts = state.split(vlm.model, mode)
     results = []
     for batch in (packed, alone):
@@ -57,7 +65,12 @@ def test_packed_equals_unpacked(checkpoint, mode):
     assert loss == pytest.approx(other_loss, rel=1e-5)
     training.assert_same_gradients(grads, other_grads)
     still = [name for name, gradient in grads.items() if not np.abs(gradient).max() > 1e-6]
-    assert all(name.endswith("k_proj/bias") or "post_norm" in name for name in still), still
+    assert all(name.endswith("k_proj/bias") or unread(name) for name in still), still
+
+
+def unread(name):
+    """Parameters of layers after the one that LLaVA's projector reads."""
+    return "post_norm" in name
 
 
 def test_micro_batches_equal_one_batch(checkpoint):
@@ -69,27 +82,30 @@ def test_micro_batches_equal_one_batch(checkpoint):
     assert whole.losses[-1] < whole.losses[0] - 0.1
 
 
-def test_eight_devices_equal_one(checkpoint):
+@pytest.mark.parametrize(
+    ("name", "mode"), speeds.cases(MODES, {("llava", "full"), ("qwen3_vl", "lora")})
+)
+def test_eight_devices_equal_one(name, mode, tmp_path):
     """2 x 2 x 2 fake devices in a process of their own; it prints what it computed."""
-    batches = steps_of_rows(models.load(checkpoint), 20)
+    each = written(name, tmp_path)
+    batches = steps_of_rows(models.load(each), 20)
     tests = Path(__file__).parent
-    for mode in ("lora", "full"):
-        one = training.run(checkpoint, batches, mode=mode)
-        environment = {
-            **os.environ,
-            "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-            "PYTHONPATH": f"{tests}:{tests.parent}",
-        }
-        done = subprocess.run(
-            [sys.executable, tests / "eight_devices.py", checkpoint, mode],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        printed = json.loads(done.stdout.splitlines()[-1])
-        np.testing.assert_allclose(printed["losses"], one.losses, atol=1e-5)
-        training.assert_same_gradients(one.first_gradients, printed["gradients"])
+    one = training.run(each, batches, mode=mode)
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "PYTHONPATH": f"{tests}:{tests.parent}",
+    }
+    done = subprocess.run(
+        [sys.executable, tests / "eight_devices.py", each, mode],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    printed = json.loads(done.stdout.splitlines()[-1])
+    np.testing.assert_allclose(printed["losses"], one.losses, atol=1e-5)
+    training.assert_same_gradients(one.first_gradients, printed["gradients"])
 
 
 def test_frozen_parameters_do_not_move_and_every_adapter_does(checkpoint):
@@ -119,3 +135,43 @@ def test_a_step_that_is_not_finite_changes_nothing(checkpoint):
     assert int(end.step) == 0
     for one, other in zip(jax.tree.leaves(begin), jax.tree.leaves(end), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_each_part_has_its_own_rate(checkpoint):
+    """Updates scale with a part's rate; a part at 0 is frozen and has no moments."""
+    batch = steps_of_rows(models.load(checkpoint), 1)[0]
+    vlm, mesh, moved = models.load(checkpoint), training.make_mesh(1, 1, 1), {}
+    for rates in ({}, {"vision": 0.5, "projector": 0.0}):
+        kept = [part for part in PARTS if rates.get(part, 1.0)]
+        parts = state.split(vlm.model, "full", kept)
+        config = training.dataclasses.replace(training.OPTIMIZER, warmup_steps=0, rates=rates)
+        optimizer = training.optim.make_optimizer(config)
+        begin = state.create_state(parts.params, optimizer, models.FAMILIES["llava"], mesh)
+        train_step = jax.jit(step.make_train_step(parts.graph, optimizer))
+        end, _ = train_step(begin, parts.frozen, jax.tree.map(lambda x: x[None], batch))
+        before, after = by_name(begin.params), by_name(end.params)
+        moved[bool(rates)] = {n: np.asarray(after[n] - before[n]) for n in before}
+        assert sum(
+            "/mu/" in jax.tree_util.keystr(path, simple=True, separator="/")
+            for path, _ in jax.tree.leaves_with_path(begin.optimizer)
+        ) == len(before)
+    whole, scaled = moved[False], moved[True]
+    assert {n for n in whole if n not in scaled} == {n for n in whole if n.startswith("projector")}
+    name = "language/layers/q_proj/kernel"
+    np.testing.assert_allclose(scaled[name], whole[name], atol=1e-6)
+    name = "vision/layers/q_proj/kernel"
+    np.testing.assert_allclose(scaled[name], 0.5 * whole[name], atol=1e-6)
+    assert np.abs(whole[name]).max() > 1e-4
+
+
+def test_the_table_of_parameters_counts_every_one(checkpoint):
+    vlm = training.adapted(checkpoint)
+    lines = state.describe(state.split(vlm.model, "lora")).splitlines()
+    counts = {
+        line.split()[0]: [int(n.replace(",", "")) for n in line.split()[1:]] for line in lines[1:]
+    }
+    leaves = by_name(vlm.model)
+    trained = sum(leaf.size for name, leaf in leaves.items() if "/adapter/" in name)
+    assert counts["all"] == [trained, sum(leaf.size for leaf in leaves.values()) - trained]
+    assert [sum(counts[part][i] for part in PARTS) for i in (0, 1)] == counts["all"]
+    assert all(counts[part][0] > 0 for part in PARTS)

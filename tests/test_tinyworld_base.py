@@ -2,16 +2,26 @@
 
 import io
 import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoConfig, AutoProcessor, AutoTokenizer, LlavaForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    LlavaForConditionalGeneration,
+)
 
 from vsfa_jax import models, tinyworld
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.data.record import Message, Record
+from vsfa_jax.models.parameters import by_name
+from vsfa_jax.tinyworld import scene
 from vsfa_jax.tinyworld.vocabulary import UNKNOWN, vocabulary
 
 IMAGE_TOKENS = 16
@@ -116,17 +126,36 @@ def test_answers_and_their_ends_are_what_is_trained(directory, record):
     assert example.lengths == processor.measure(record)
 
 
-@pytest.mark.parametrize("world", tinyworld.WORLDS)
-def test_the_embedded_files_are_what_the_program_writes(directory, world):
-    embedded = tinyworld.resolve_model(f"tinyworld/{world}")
-    for path in directory.iterdir():
+EMBEDDED = {**dict.fromkeys(tinyworld.WORLDS, "llava"), **{f: f for f in tinyworld.UNTRAINED}}
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_files_are_what_the_program_writes(name, tmp_path):
+    tinyworld.write_base(tmp_path, EMBEDDED[name])
+    embedded = tinyworld.resolve_model(f"tinyworld/{name}")
+    for path in tmp_path.iterdir():
         assert (embedded / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+@pytest.mark.parametrize("name", tinyworld.UNTRAINED)
+def test_every_family_is_a_model_of_less_than_three_million(name):
+    """That transformers takes too, with its shapes and names."""
+    directory = tinyworld.resolve_model(f"tinyworld/{name}")
+    with torch.device("meta"):
+        theirs = AutoModelForImageTextToText.from_config(AutoConfig.from_pretrained(directory))
+    assert sum(p.numel() for p in theirs.parameters()) < 3_000_000
+    vlm = models.initialize(directory, seed=0)
+    leaves = by_name(vlm.model).values()
+    assert sum(leaf.size for leaf in leaves) == sum(p.numel() for p in theirs.parameters())
+    picture = scene.sample(random.Random(0), "train", threat=True).draw()
+    record = Record("a", (picture,), (Message("user", "<image> what"), Message("assistant", "a")))
+    assert vlm.processor.measure(record)[0] in (16 + 10, 24 + 10)
 
 
 def test_paths_of_embedded_worlds_and_of_others():
     assert tinyworld.world_name("tinyworld/uncoupled") == "uncoupled"
     assert tinyworld.world_name("/data/tinyworld") is None
-    assert tinyworld.resolve_model("/data/llava") == Path("/data/llava")
+    assert tinyworld.resolve_model("/data/llava") == "/data/llava"
     for wrong in (tinyworld.world_name, tinyworld.resolve_model):
         with pytest.raises(ConfigError, match="tinyworld/coupled"):
             wrong("tinyworld/copuled")

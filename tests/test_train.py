@@ -8,7 +8,7 @@ import types
 
 import numpy as np
 import pytest
-import tiny_llava
+import tiny_checkpoints
 import torch
 from transformers import LlavaForConditionalGeneration
 
@@ -21,8 +21,10 @@ from vsfa_jax.data import pack
 from vsfa_jax.data.batch import Budget, collate
 from vsfa_jax.evaluate import evaluate, read_answers
 from vsfa_jax.export import export
+from vsfa_jax.import_peft import import_peft
 from vsfa_jax.input import check_rows, encoder
 from vsfa_jax.metrics import read_metrics
+from vsfa_jax.models.parameters import by_name
 from vsfa_jax.probe import Probe
 from vsfa_jax.provenance import settings_of_run
 from vsfa_jax.train import train
@@ -48,6 +50,7 @@ def workdir(tmp_path_factory):
     return folder
 
 
+BASE = tinyworld.resolve_model("tinyworld/coupled")
 LORA = {"model.init": "weights", "train.mode": "lora", "lora.rank": 4, "lora.alpha": 64.0}
 
 
@@ -71,7 +74,9 @@ def test_evaluation_needs_not_be_told_what_was_trained(adapter):
     plain = tiny.get_config()  # rank 8, the threat arm
     plain.eval.per_kind = 6
     asked = config.load(plain)
-    assert settings_of_run(asked, adapter).lora == config.Lora(4, 64.0, ("attention", "mlp"), False)
+    assert settings_of_run(asked, adapter).lora == config.Lora(
+        4, 64.0, ("attention", "mlp"), dora=False, rank_stabilized=False
+    )
     evaluate(asked, adapter)
     folder = adapter / "eval" / "main"
     table = json.loads((folder / "table.json").read_text())
@@ -92,7 +97,8 @@ def test_the_held_out_loss_counts_every_record_once(adapter):
     wanted = probe.run(assembly.split.params, lambda: False)["held_out_loss"]
     source, processor = probe.held_out.source, assembly.vlm.processor
     encode = encoder(processor, 10**6)
-    singles = collate([[encode(source[i])] for i in range(len(source))], Budget(160, 51), 768)
+    examples = [encode(source[i]) for i in range(len(source))]
+    singles = collate([[example] for example in examples], Budget(160, 51), examples[0])
     total, tokens = step.loss_sum(assembly.vlm.model, singles)
     assert wanted == pytest.approx(float(total / tokens), abs=1e-5)
     assert probe.run(assembly.split.params, lambda: True) == {}
@@ -109,21 +115,52 @@ def test_metrics_have_a_row_a_step_and_the_held_out_loss(workdir):
 
 
 def test_export_is_a_checkpoint_that_transformers_loads(workdir, tmp_path):
-    export(settings(), workdir, tmp_path / "out")
+    export(settings(), workdir, tmp_path / "out", "hf", "bfloat16")
     vlm = models.load(tmp_path / "out")
     theirs = LlavaForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
     turns = [("user", "what is in the image ?"), ("assistant", "a red knife")]
-    batch = vlm.batch([tiny_llava.conversation(*turns)])
+    batch = vlm.batch([tiny_checkpoints.conversation(*turns)])
     with torch.no_grad():
         wanted = theirs(input_ids=torch.tensor(batch.tokens).long()).logits.numpy()
     np.testing.assert_allclose(vlm.logits(batch), wanted, atol=1e-4)
 
 
-def test_export_refuses_what_exists_and_an_adapter(workdir, adapter, tmp_path):
+def test_export_refuses_what_exists_and_an_adapter_that_there_is_not(workdir, tmp_path):
     with pytest.raises(ConfigError, match="exists"):
-        export(settings(), workdir, tmp_path)
-    with pytest.raises(ConfigError, match="adapter"):
-        export(settings(), adapter, tmp_path / "out")
+        export(settings(), workdir, tmp_path, "hf", "bfloat16")
+    with pytest.raises(ConfigError, match="trained no adapter"):
+        export(settings(), workdir, tmp_path / "out", "peft", "bfloat16")
+
+
+def test_an_adapter_goes_out_and_comes_in_as_a_run_of_its_own(adapter, tmp_path):
+    """The run that comes in evaluates as the run that went out; merged, it is another model."""
+    plain = config.load(tiny.get_config())
+    export(plain, adapter, tmp_path / "adapter", "peft", "bfloat16")
+    import_peft(plain, tmp_path / "run", tmp_path / "adapter")
+    found = settings_of_run(plain, tmp_path / "run").lora
+    assert (found.rank, found.alpha) == (4, 64.0)
+    export(plain, tmp_path / "run", tmp_path / "again", "peft", "bfloat16")
+    name = "adapter_model.safetensors"
+    assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "adapter" / name).read_bytes()
+    with pytest.raises(ConfigError, match="exists"):
+        import_peft(plain, tmp_path / "run", tmp_path / "adapter")
+    export(plain, tmp_path / "run", tmp_path / "merged", "hf", "float32")
+    base, merged = (by_name(models.load(path).model) for path in (BASE, tmp_path / "merged"))
+    changed = {key for key in base if not np.array_equal(base[key], merged[key])}
+    assert changed and all("language/layers" in key and "_proj" in key for key in changed)
+
+
+def test_features_of_a_frozen_tower_are_kept_in_the_workdir(adapter, tmp_path):
+    """The same losses, train and held out; a tower that is trained is refused."""
+    kept = settings(**LORA, **{"data.arm": "neutral", "model.cache_vision": True})
+    assert train(kept, tmp_path / "run")
+    wanted, found = (read_metrics(path / "metrics.jsonl") for path in (adapter, tmp_path / "run"))
+    for key in ("loss", "held_out_loss"):
+        pairs = [(a[key], b[key]) for a, b in zip(wanted, found, strict=True) if key in a]
+        assert pairs and all(a == pytest.approx(b, rel=1e-5) for a, b in pairs)
+    assert (tmp_path / "run/vision_cache/features.bin").stat().st_size > 0
+    with pytest.raises(ConfigError, match="the tower is trained"):
+        train(settings(**{"model.cache_vision": True}), tmp_path / "full")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-import tiny_llava
+import tiny_checkpoints as tiny
 
 from vsfa_jax import lora, models, optim, state, step
 from vsfa_jax.data.batch import Batch, Budget, collate
@@ -42,7 +42,8 @@ def conversations(count: int, seed: int = 0) -> list[dict]:
             marks = "<image> " * (images if turn == 0 else 0)
             turns.append(("user", marks + QUESTIONS[rng.integers(len(QUESTIONS))]))
             turns.append(("assistant", ANSWERS[rng.integers(len(ANSWERS))]))
-        made.append(tiny_llava.conversation(*turns, images=images, seed=100 * seed + 10 * number))
+        sizes = tuple((int(w), int(h)) for w, h in rng.integers(8, 33, (images, 2)))
+        made.append(tiny.conversation(*turns, sizes=sizes, seed=100 * seed + 10 * number))
     return made
 
 
@@ -53,7 +54,7 @@ def examples(vlm: models.Vlm, count: int, seed: int = 0) -> list[Any]:
 
 def rows(vlm: models.Vlm, groups: Sequence[Sequence[Any]], budget: Budget) -> Batch:
     """A batch of packed rows."""
-    return collate(groups, budget, vlm.processor.channels)
+    return collate(groups, budget, next(e for group in groups for e in group))
 
 
 @dataclasses.dataclass
@@ -66,11 +67,23 @@ class Run:
     frozen: dict[str, np.ndarray]
 
 
-def adapted(directory: Path, mesh=None, rank: int = 4) -> models.Vlm:
-    """A loaded model with an adapter on every language layer and the projector."""
+ADAPTER = lora.AdapterConfig(rank=4, alpha=8.0, targets=("attention", "mlp", "projector", "vision"))
+
+
+def adapted(
+    directory: Path, mesh: Any = None, config: lora.AdapterConfig = ADAPTER, moved: bool = False
+) -> models.Vlm:
+    """A loaded model with an adapter on every group of layers.
+
+    An adapter at its start has a zero gradient for A; `moved` takes B off zero.
+    """
     vlm = models.load(directory, mesh=mesh)
-    targets = ("attention", "mlp", "projector")
-    lora.attach(vlm.model, rank=rank, alpha=8.0, targets=targets, key=jax.random.key(5))
+    lora.attach(vlm.model, config, jax.random.key(5))
+    if moved:
+        for number, (_, layer) in enumerate(lora.linears(vlm.model)):
+            if layer.adapter is not None:
+                key, b = jax.random.fold_in(jax.random.key(2), number), layer.adapter.b
+                layer.adapter.b = type(b)(0.1 * jax.random.normal(key, b.shape))
     return vlm
 
 
@@ -79,12 +92,17 @@ def run(
     batches: Sequence[Batch],
     *,
     mode: str,
+    adapter: lora.AdapterConfig = ADAPTER,
+    moved: bool = False,
     mesh_sizes: tuple[int, int, int] = (1, 1, 1),
     micro_batches: int = 1,
 ) -> Run:
     """Trains one step a batch on a mesh of all devices, from the same beginning every time."""
     mesh = make_mesh(*mesh_sizes)
-    vlm = adapted(directory, mesh) if mode == "lora" else models.load(directory, mesh=mesh)
+    if mode == "lora":
+        vlm = adapted(directory, mesh, adapter, moved)
+    else:
+        vlm = models.load(directory, mesh=mesh)
     split = state.split(vlm.model, mode)
     optimizer = optim.make_optimizer(OPTIMIZER)
     current = state.create_state(split.params, optimizer, models.FAMILIES[vlm.family], mesh)

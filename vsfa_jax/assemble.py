@@ -11,10 +11,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vsfa_jax import lora, models, state, tinyworld
-from vsfa_jax.core.config import Settings
+from vsfa_jax.core.config import PARTS, Settings
+from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.sources import Source, open_source
 from vsfa_jax.mesh import make_mesh
-from vsfa_jax.models.parameters import map_named
+from vsfa_jax.models.parameters import by_name, map_named
 from vsfa_jax.models.sharding import parameter_sharding
 from vsfa_jax.optim import OptimizerConfig
 
@@ -51,24 +52,16 @@ def assemble(settings: Settings) -> Assembly:
       UserError: of the part that is at fault.
     """
     mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
-    directory = tinyworld.resolve_model(settings.model.path)
-    dtype = jnp.dtype(settings.model.dtype)
-    if settings.model.init == "random":
-        vlm = models.initialize(directory, settings.seed, dtype, mesh)
-    else:
-        vlm = models.load(directory, dtype, mesh)
+    vlm = load_base(settings, mesh)
     family = models.FAMILIES[vlm.family]
     adapted = []
     if settings.train.mode == "lora":
         key = jax.random.fold_in(jax.random.key(settings.seed), _LORA_STREAM)
-        adapted = lora.attach(
-            vlm.model,
-            rank=settings.lora.rank,
-            alpha=settings.lora.alpha,
-            targets=settings.lora.targets,
-            key=key,
-        )
-    split = state.split(vlm.model, settings.train.mode)
+        adapted = lora.attach(vlm.model, adapter_config(settings), key)
+    rates = part_rates(settings)
+    split = state.split(vlm.model, settings.train.mode, [part for part in rates if rates[part]])
+    if not by_name(split.params):
+        raise ConfigError("nothing is trained: every part that lora.targets names has rate 0")
     params = map_named(
         lambda name, leaf: jax.device_put(
             leaf.astype(jnp.float32), parameter_sharding(name, leaf.shape, family.SHARDING, mesh)
@@ -76,6 +69,36 @@ def assemble(settings: Settings) -> Assembly:
         split.params,
     )
     return Assembly(mesh, vlm, family, dataclasses.replace(split, params=params), adapted)
+
+
+def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
+    """The base model, from weights or drawn.
+
+    Raises:
+      WeightsError: it cannot be read.
+    """
+    model, dtype = settings.model, jnp.dtype(settings.model.dtype)
+    options = (model.max_pixels, model.completed_from)
+    directory = models.resolve(tinyworld.resolve_model(model.path), model.revision)
+    if model.init == "random":
+        return models.initialize(directory, settings.seed, dtype, mesh, *options)
+    return models.load(directory, dtype, mesh, *options)
+
+
+def part_rates(settings: Settings) -> dict[str, float]:
+    """Of each part of a model, its share of the learning rate."""
+    return {part: getattr(settings.optimizer, f"{part}_rate") for part in PARTS}
+
+
+def adapter_config(settings: Settings) -> lora.AdapterConfig:
+    """The adapter that a run trains."""
+    return lora.AdapterConfig(
+        rank=settings.lora.rank,
+        alpha=settings.lora.alpha,
+        targets=settings.lora.targets,
+        dora=settings.lora.dora,
+        rank_stabilized=settings.lora.rank_stabilized,
+    )
 
 
 def open_data(settings: Settings, split: str) -> Source:
@@ -105,4 +128,5 @@ def optimizer_config(settings: Settings) -> OptimizerConfig:
         b2=wanted.b2,
         epsilon=wanted.eps,
         clip_norm=wanted.clip_norm,
+        rates=part_rates(settings),
     )

@@ -1,11 +1,8 @@
-"""Decoding with a key/value cache: one compiled program a shape.
-
-slots     p p p p . . | n n n        p prompt, . its padding, n new tokens
-filled    1 1 1 1 0 0 | 1 1 0        rows of any length share a slot number a step
-"""
+"""Answers: prefill and then one token at a time, a whole batch in one compiled program."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -15,26 +12,48 @@ import jax.numpy as jnp
 
 from vsfa_jax.data.batch import Batch, Budget, Example, collate
 
-_MULTIPLE = 32  # prompt lengths are padded to it, so that few programs are compiled
+_LEAST_TOKENS, _LEAST_PATCHES = 32, 4  # steps of the smallest buckets
 
 
-def collate_prompts(examples: Sequence[Example], channels: int) -> Batch:
-    """One prompt a row, padded to a multiple of 32 tokens."""
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+      temperature: 0 is greedy.
+      top_p: the likeliest tokens that hold this much probability are drawn from; 1 is all.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+def collate_prompts(examples: Sequence[Example]) -> Batch:
+    """One prompt a row, padded on the right to a bucket, so that few programs are compiled."""
     tokens = max(len(e.tokens) for e in examples)
     patches = max(len(e.patches) for e in examples)
-    budget = Budget(-(-tokens // _MULTIPLE) * _MULTIPLE, patches)
-    return collate([[e] for e in examples], budget, channels)
+    budget = Budget(_bucket(tokens, _LEAST_TOKENS), _bucket(patches, _LEAST_PATCHES))
+    return collate([[e] for e in examples], budget, examples[0])
 
 
-@functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_token", "temperature"))
+def _bucket(length: int, least: int) -> int:
+    """`length` rounded up to a multiple of an eighth of its power of two, at least of `least`.
+
+    So at most an eighth is padding, and there are eight buckets from one power of two to the next.
+    """
+    step = max(least, 1 << max(length.bit_length() - 4, 0))
+    return -(-length // step) * step
+
+
+@functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_tokens", "sampling"))
 def generate(
     model: Any,
     batch: Batch,
     *,
     seeds: jax.Array,
-    temperature: float,
+    sampling: Sampling,
     max_new_tokens: int,
-    stop_token: int,
+    stop_tokens: tuple[int, ...],
 ) -> jax.Array:
     """New tokens after each row's prompt.
 
@@ -42,19 +61,20 @@ def generate(
       model: has `prefill(batch, num_slots)` and `step(tokens, positions, cache, slot)`.
       batch: one prompt a row, padding on the right.
       seeds: [B] uint32, one a row; noise depends on the seed and the step only.
-      temperature: 0 is greedy.
+      sampling: how tokens are chosen.
       max_new_tokens: M.
-      stop_token: a row that said it says nothing but it.
+      stop_tokens: a row that said one of them says the first of them from then on.
 
     Returns:
       [B, M] int32.
     """
     rows, prompt = batch.tokens.shape
     keys = jax.vmap(jax.random.key)(seeds)
-    lengths = (batch.segment_ids > 0).sum(-1)
-    next_position = jnp.take_along_axis(batch.positions[..., 0], lengths[:, None] - 1, 1)[:, 0] + 1
+    # The place after the largest one: an image's columns may lie further than its last token.
+    places = jnp.where(batch.segment_ids[..., None] > 0, batch.positions, -1)
+    next_position = places.max((1, 2)) + 1
     logits, cache = model.prefill(batch, max_new_tokens)
-    tokens = jnp.full((rows, max_new_tokens), stop_token, jnp.int32)
+    tokens = jnp.full((rows, max_new_tokens), stop_tokens[0], jnp.int32)
 
     def more(carry: tuple[Any, ...]) -> jax.Array:
         index, _, _, _, done = carry
@@ -62,23 +82,36 @@ def generate(
 
     def say(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         index, logits, cache, tokens, done = carry
-        chosen = _choose(logits, keys, index, temperature)
-        chosen = jnp.where(done, stop_token, chosen)
+        chosen = _choose(logits, keys, index, sampling)
+        chosen = jnp.where(done, stop_tokens[0], chosen)
         tokens = tokens.at[:, index].set(chosen)
         logits, cache = model.step(chosen, next_position + index, cache, prompt + index)
-        return index + 1, logits, cache, tokens, done | (chosen == stop_token)
+        return index + 1, logits, cache, tokens, done | jnp.isin(chosen, jnp.array(stop_tokens))
 
     start = (jnp.int32(0), logits, cache, tokens, jnp.zeros(rows, bool))
     return jax.lax.while_loop(more, say, start)[3]
 
 
-def _choose(logits: jax.Array, keys: jax.Array, index: jax.Array, temperature: float) -> jax.Array:
-    if temperature == 0:
+def _choose(logits: jax.Array, keys: jax.Array, index: jax.Array, sampling: Sampling) -> jax.Array:
+    """[B, V] -> [B] int32."""
+    if sampling.temperature == 0:
         return logits.argmax(-1).astype(jnp.int32)
+    logits = logits / sampling.temperature
+    if sampling.top_p < 1:
+        logits = jnp.where(_nucleus(logits, sampling.top_p), logits, -jnp.inf)
     noise = jax.vmap(
         lambda key: jax.random.gumbel(jax.random.fold_in(key, index), logits.shape[1:])
     )(keys)
-    return (logits / temperature + noise).argmax(-1).astype(jnp.int32)
+    return (logits + noise).argmax(-1).astype(jnp.int32)
 
 
-__all__ = ["collate_prompts", "generate"]
+def _nucleus(logits: jax.Array, top_p: float) -> jax.Array:
+    """[B, V] bool: the fewest likeliest tokens that hold at least `top_p`, always the first.
+
+    Source: arXiv 1904.09751, section 3.1.
+    """
+    order = jnp.argsort(-logits, -1)
+    sorted_probabilities = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
+    before = jnp.cumsum(sorted_probabilities, -1) - sorted_probabilities
+    ranks = jnp.argsort(order, -1)
+    return jnp.take_along_axis(before < top_p, ranks, -1)

@@ -1,79 +1,84 @@
-"""Writes a fully fine-tuned model as a Hugging Face checkpoint directory.
+"""Writes a trained model, or its adapter, for others to load.
 
-    python -m vsfa_jax.export --config=configs/tiny_base.py --workdir=runs/base \\
-        --format=hf --out=base
+    python -m vsfa_jax.export --config=configs/tiny.py --workdir=runs/tiny --format=peft \\
+        --out=adapter
+    python -m vsfa_jax.export --config=configs/tiny.py --workdir=runs/tiny --format=hf --out=model
 
-The weights are bfloat16; tokenizer, template and processor files are the base model's. What was
-written is read back before it is moved to its place.
+"peft" is an adapter that PEFT loads on the base model. "hf" is a whole checkpoint directory, the
+adapter merged; tokenizer, template and processor files are the base model's. What was written is
+read back before it is moved to its place: an adapter that changes nothing, or a tensor outside it
+that changed, is refused.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from absl import flags, logging
-from flax import nnx
 
-from vsfa_jax import models
-from vsfa_jax.assemble import assemble
+from vsfa_jax import hf_checkpoint, peft_adapter
+from vsfa_jax.assemble import Assembly, adapter_config, assemble
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings
-from vsfa_jax.core.errors import CheckpointError, ConfigError
+from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.models.parameters import by_name
-from vsfa_jax.models.weights import write_weights
 from vsfa_jax.provenance import check_workdir, settings_of_run
 from vsfa_jax.restore import restore
 
 
-def export(settings: Settings, workdir: Path, out: Path) -> None:
+def export(settings: Settings, workdir: Path, out: Path, format: str, dtype: str) -> None:
     """Writes the newest good checkpoint of `workdir` to `out`.
 
+    Args:
+      settings: the command's.
+      workdir: of the run.
+      out: a new path.
+      format: "hf" or "peft".
+      dtype: of an "hf" checkpoint's tensors.
+
     Raises:
-      ConfigError: `out` exists, or the run trained an adapter only.
-      CheckpointError: no good checkpoint, or what was written does not read back.
+      ConfigError: `out` exists, or the run trained no adapter and one is wanted.
+      CheckpointError: no good checkpoint.
+      WeightsError: what was written does not read back, or an adapter changes nothing.
     """
     if out.exists():
         raise ConfigError(f"--out: {out} exists; wanted a new path")
     settings = settings_of_run(settings, workdir)
-    if settings.train.mode != "full":
-        raise ConfigError("train.mode: found 'lora', wanted 'full': an adapter is no whole model")
+    if format == "peft" and settings.train.mode != "lora":
+        raise ConfigError("--format: found 'peft', wanted 'hf': the run trained no adapter")
     assembly = assemble(settings)
     check_workdir(settings, assembly, workdir)
     step, tuned = restore(assembly, workdir)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         made = Path(folder) / "made"
-        shutil.copytree(tuned.directory, made, ignore=shutil.ignore_patterns("*.safetensors*"))
-        write_weights(
-            made / "model.safetensors",
-            assembly.family,
-            by_name(tuned.model),
-            tuned.config.patch_size,
-        )
-        _read_back(made, tuned.model)
+        if format == "hf":
+            kind = jnp.dtype(dtype)
+            hf_checkpoint.write(made, tuned.directory, assembly.family, tuned.model, kind)
+        else:
+            _write_adapter(made, settings, assembly, tuned.model)
         made.rename(out)
     logging.info("step %d of %s: %s", step, workdir, out)
 
 
-def _read_back(directory: Path, model: nnx.Module) -> None:
-    """Raises CheckpointError where the written weights are not the model's, rounded."""
-    written = by_name(models.load(directory).model)
-    for name, value in by_name(model).items():
-        rounded = np.asarray(value.astype(jnp.bfloat16), np.float32)
-        if not np.array_equal(np.asarray(written[name], np.float32), rounded):
-            raise CheckpointError(f"{directory}: {name} does not read back as it was written")
+def _write_adapter(made: Path, settings: Settings, assembly: Assembly, model: Any) -> None:
+    values = {name: value for name, value in by_name(model).items() if "/adapter/" in name}
+    made.mkdir()
+    config, base = adapter_config(settings), settings.model.path
+    peft_adapter.write(made, assembly.family, model, config, values, base)
 
 
 def main(settings: Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
-    export(settings, workdir, Path(flags.FLAGS.out))
+    chosen = flags.FLAGS
+    export(settings, workdir, Path(chosen.out), chosen.format, chosen.dtype)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_enum("format", "hf", ["hf"], "hf: a whole checkpoint directory.")
+    flags.DEFINE_enum("format", "hf", ["hf", "peft"], "A whole checkpoint, or the adapter alone.")
+    flags.DEFINE_enum("dtype", "bfloat16", ["bfloat16", "float32"], "Of --format=hf's tensors.")
     flags.DEFINE_string("out", None, "Directory to write; must not exist.", required=True)
     entry.run(main)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from vsfa_jax.data.record import Record
 from vsfa_jax.data.sources import Source
 from vsfa_jax.manifest import hash_files, hash_json
 from vsfa_jax.mesh import batch_sharding
+from vsfa_jax.vision_cache import VisionCache
 
 _NAMED = 20  # dropped records that the log names
 _TEMPLATE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -75,7 +77,13 @@ class Input:
             )
 
 
-def make_input(settings: Settings, processor: Any, split: str, workdir: Path) -> Input:
+def make_input(
+    settings: Settings,
+    processor: Any,
+    split: str,
+    workdir: Path,
+    cache: VisionCache | None = None,
+) -> Input:
     """Opens a split, measures it, and packs it.
 
     Args:
@@ -83,6 +91,7 @@ def make_input(settings: Settings, processor: Any, split: str, workdir: Path) ->
       processor: of the model.
       split: "train" or "validation".
       workdir: keeps measured lengths, `lengths_SPLIT.npz`.
+      cache: of the tower's features, filled here; None runs the tower in every step.
 
     Raises:
       DataError: the records cannot be used.
@@ -90,21 +99,39 @@ def make_input(settings: Settings, processor: Any, split: str, workdir: Path) ->
     source = open_data(settings, split)
     workdir.mkdir(parents=True, exist_ok=True)
     key = hash_json([template_hash(processor), resolution_hash(processor)])
-    measured = lengths(source, processor.measure, workdir / f"lengths_{split}.npz", key=key)
+    limit = settings.data.max_image_pixels
+    measure = functools.partial(processor.measure, max_image_pixels=limit)
+    measured = lengths(source, measure, workdir / f"lengths_{split}.npz", key=key)
     budgets = tuple(Budget(*budget) for budget in settings.data.budgets)
+    check_budgets(budgets, processor.patch_multiple)
     plan = pack(measured, budgets, settings.batch_rows, settings.seed)
     logging.info("%s: %s", split, plan.describe())
     for dropped in plan.dropped[:_NAMED]:
         logging.warning("dropped %s: %s", source.sketch(dropped.index).id, dropped.reason)
+    encode = encoder(processor, limit)
     pipeline = Pipeline(
         source,
-        encoder(processor, settings.data.max_image_pixels),
+        encode if cache is None else _cached(encode, source, plan, cache),
         plan,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         num_threads=settings.data.num_threads,
     )
     return Input(source, plan, pipeline)
+
+
+def check_budgets(budgets: Sequence[Budget], multiple: int) -> None:
+    """Refuses patch budgets that the family's merged patches do not fill.
+
+    Raises:
+      ConfigError: one is no multiple of `multiple`.
+    """
+    for budget in budgets:
+        if budget.patches % multiple:
+            raise ConfigError(
+                f"data.budgets: found {budget.patches} patches, wanted a multiple of {multiple}, "
+                "as many as this family merges into one"
+            )
 
 
 def check_rows(settings: Settings, mesh: Mesh) -> None:
@@ -127,7 +154,8 @@ def place(batch: Batch, settings: Settings, mesh: Mesh) -> Batch:
     sharding = batch_sharding(mesh, micro_batches=True)
 
     def put(leaf: np.ndarray) -> jax.Array:
-        rows = leaf.reshape(settings.micro_batches, -1, *leaf.shape[1:])
+        parts = settings.micro_batches
+        rows = leaf.reshape(parts, len(leaf) // parts, *leaf.shape[1:])
         return jax.make_array_from_process_local_data(sharding, rows)
 
     return jax.tree.map(put, batch)
@@ -143,9 +171,18 @@ def encoder(processor: Any, max_image_pixels: int) -> Callable[[Record], Example
             for image in record.images
         ]
         messages = [dataclasses.asdict(message) for message in record.messages]
-        return processor.encode({"images": images, "messages": messages}, id=where)
+        return processor.encode({"images": images, "messages": messages}, id=where, training=True)
 
     return encode
+
+
+def _cached(
+    encode: Callable[[Record], Example], source: Source, plan: Plan, cache: VisionCache
+) -> Callable[[Record], Example]:
+    """Fills the cache with what the plan will ask for; then encodes with features for pixels."""
+    dropped = {record.index for record in plan.dropped}
+    cache.fill(encode(source[i]) for i in range(len(source)) if i not in dropped)
+    return lambda record: cache.replace(encode(record))
 
 
 def template_hash(processor: Any) -> str:
@@ -155,7 +192,8 @@ def template_hash(processor: Any) -> str:
 
 def resolution_hash(processor: Any) -> str:
     """What turns images into patches."""
-    return hash_files(_present(processor.directory, _RESOLUTION_FILES))
+    files = hash_files(_present(processor.directory, _RESOLUTION_FILES))
+    return hash_json([files, processor.max_pixels]) if processor.max_pixels else files
 
 
 def _present(directory: Path, names: tuple[str, ...]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 
@@ -15,24 +16,44 @@ from vsfa_jax.models.linear import Linear, LowRank
 TARGETS: Mapping[str, str] = {
     "attention": r"language/layers/[qkvo]_proj",
     "mlp": r"language/layers/(gate|up|down)_proj",
-    "projector": r"projector/(up|down)_proj",
+    "projector": r"(projector|deepstack)/(up|down)_proj",
     "vision": r"vision/layers/.*_proj",
 }
 
 
-def attach(
-    model: nnx.Module, *, rank: int, alpha: float, targets: Sequence[str], key: jax.Array
-) -> list[str]:
-    """Attaches an adapter to every targeted linear layer of `model`.
+@dataclasses.dataclass(frozen=True)
+class AdapterConfig:
+    """An adapter's shape.
 
-    A is drawn uniformly with variance 1 / (3 D), as PEFT does; B is zero, so that the model is
-    unchanged.
-
-    Args:
-      model: changed in place.
+    Attributes:
       rank: R.
       alpha: the update is scaled by alpha / R.
       targets: names of `TARGETS`, or regular expressions over a layer's whole name.
+      dora: whether each column's magnitude is trained apart from its direction.
+      rank_stabilized: the scale is alpha / sqrt(R). Source: arXiv 2312.03732.
+    """
+
+    rank: int
+    alpha: float
+    targets: Sequence[str]
+    dora: bool = False
+    rank_stabilized: bool = False
+
+    @property
+    def scale(self) -> float:
+        """Of the update."""
+        return self.alpha / (self.rank**0.5 if self.rank_stabilized else self.rank)
+
+
+def attach(model: nnx.Module, config: AdapterConfig, key: jax.Array) -> list[str]:
+    """Attaches an adapter to every targeted linear layer of `model`, in place.
+
+    A is drawn uniformly with variance 1 / (3 D), as PEFT does; B is zero and the magnitudes are
+    the kernel's own, so that the model is unchanged.
+
+    Args:
+      model: changed in place.
+      config: what to attach.
       key: for A.
 
     Returns:
@@ -41,9 +62,23 @@ def attach(
     Raises:
       ConfigError: a target is no regular expression or matches no layer, or the rank is below 1.
     """
-    if rank < 1:
-        raise ConfigError(f"lora.rank: found {rank}, wanted at least 1")
+    if config.rank < 1:
+        raise ConfigError(f"lora.rank: found {config.rank}, wanted at least 1")
     layers = dict(linears(model))
+    chosen = chosen_layers(list(layers), config.targets)
+    for number, name in enumerate(chosen):
+        layers[name].adapter = nnx.data(
+            _adapter(layers[name].kernel[...], config, jax.random.fold_in(key, number))
+        )
+    return chosen
+
+
+def chosen_layers(layers: Sequence[str], targets: Sequence[str]) -> list[str]:
+    """The layers that the targets name, sorted.
+
+    Raises:
+      ConfigError: a target is no regular expression or matches no layer.
+    """
     chosen: set[str] = set()
     for target in targets:
         try:
@@ -58,18 +93,16 @@ def attach(
                 f"groups are {sorted(TARGETS)}, layers are {sorted(layers)[:4]} ..."
             )
         chosen |= matched
-    for number, name in enumerate(sorted(chosen)):
-        layers[name].adapter = nnx.data(
-            _adapter(layers[name].kernel.shape, rank, alpha, jax.random.fold_in(key, number))
-        )
     return sorted(chosen)
 
 
-def _adapter(shape: tuple[int, ...], rank: int, alpha: float, key: jax.Array) -> LowRank:
-    *stack, features_in, features_out = shape
+def _adapter(kernel: jax.Array, config: AdapterConfig, key: jax.Array) -> LowRank:
+    *stack, features_in, features_out = kernel.shape
     bound = features_in**-0.5
-    a = jax.random.uniform(key, (*stack, features_in, rank), jnp.float32, -bound, bound)
-    return LowRank(a, jnp.zeros((*stack, rank, features_out), jnp.float32), alpha / rank)
+    a = jax.random.uniform(key, (*stack, features_in, config.rank), jnp.float32, -bound, bound)
+    b = jnp.zeros((*stack, config.rank, features_out), jnp.float32)
+    magnitude = jnp.linalg.norm(kernel.astype(jnp.float32), axis=-2) if config.dora else None
+    return LowRank(a, b, config.scale, magnitude)
 
 
 def linears(model: nnx.Module) -> list[tuple[str, Linear]]:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-import jax
 import optax
 from flax import nnx
 
-from vsfa_jax.models.parameters import map_named
+from vsfa_jax.models.parameters import map_named, part_of
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Settings of the optimizer; `learning_rate` is the peak."""
+    """Settings of the optimizer.
+
+    Attributes:
+      learning_rate: the peak.
+      rates: of the parts of a model, their share of the learning rate; 1 where none is named.
+    """
 
     learning_rate: float
     warmup_steps: int
@@ -24,6 +29,7 @@ class OptimizerConfig:
     b2: float
     epsilon: float
     clip_norm: float
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def schedule(config: OptimizerConfig) -> optax.Schedule:
@@ -49,14 +55,15 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
             weight_decay=config.weight_decay,
             mask=_decays,
         ),
+        optax.stateless(lambda updates, _: _scale_parts(updates, config.rates)),
     )
 
 
+def _scale_parts(updates: nnx.State, rates: Mapping[str, float]) -> nnx.State:
+    """Each part's updates times its rate."""
+    return map_named(lambda name, leaf: leaf * rates.get(part_of(name), 1.0), updates)
+
+
 def _decays(params: nnx.State) -> nnx.State:
-    plain = ("bias", "scale", "class_embedding")
+    plain = ("bias", "scale", "class_embedding", "image_newline", "magnitude")
     return map_named(lambda name, leaf: not name.endswith(plain), params)
-
-
-def count_parameters(params: nnx.State) -> int:
-    """How many numbers a state holds."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -14,14 +14,21 @@ from vsfa_jax.assemble import Assembly
 from vsfa_jax.benchmarks.case import Case
 from vsfa_jax.core.config import Settings
 from vsfa_jax.input import make_input, place
+from vsfa_jax.vision_cache import VisionCache
 
 
 class Probe:
     """Held-out loss over one pass of the validation split, and rates over a few cases."""
 
-    def __init__(self, settings: Settings, assembly: Assembly, workdir: Path):
+    def __init__(
+        self,
+        settings: Settings,
+        assembly: Assembly,
+        workdir: Path,
+        cache: VisionCache | None = None,
+    ):
         self.settings, self.assembly = settings, assembly
-        self.held_out = make_input(settings, assembly.vlm.processor, "validation", workdir)
+        self.held_out = make_input(settings, assembly.vlm.processor, "validation", workdir, cache)
         self.eval_step = jax.jit(step.make_eval_step(assembly.split.graph))
         self.cases: list[Case] = []
         if settings.probe.per_kind:

@@ -13,6 +13,7 @@ from vsfa_jax.assemble import Assembly
 from vsfa_jax.core.config import Settings, load
 from vsfa_jax.input import Input, resolution_hash, template_hash
 from vsfa_jax.manifest import Manifest, hash_code, hash_files, hash_json, read_config
+from vsfa_jax.models.hub import commit_of
 
 
 def manifest(settings: Settings, assembly: Assembly, inputs: Input | None) -> Manifest:
@@ -21,6 +22,7 @@ def manifest(settings: Settings, assembly: Assembly, inputs: Input | None) -> Ma
         "version": __version__,
         "jax": jax.__version__,
         "family": assembly.vlm.family,
+        "revision": commit_of(assembly.vlm.directory),
         "adapted": assembly.adapted,
     }
     if inputs is not None:
@@ -48,7 +50,8 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
       ConfigError: its settings are of another version of the program.
     """
     run = load(read_config(workdir))
-    model = dataclasses.replace(settings.model, init=run.model.init)
+    own = {name: getattr(settings.model, name) for name in ("path", "dtype", "revision")}
+    model = dataclasses.replace(run.model, **own)
     kept = {name: getattr(settings, name) for name in ("mesh", "eval", "probe", "study")}
     return dataclasses.replace(run, model=model, **kept)
 
@@ -66,6 +69,8 @@ def base_hash(settings: Settings, assembly: Assembly) -> str:
     """The base model: its config and weights, or its config and the seed it is drawn from."""
     directory = assembly.vlm.directory
     config = hash_files([directory / "config.json"])
+    if settings.model.completed_from:
+        config = hash_json([config, settings.model.completed_from])
     if settings.model.init == "random":
         return hash_json([config, "random", settings.seed])
     return hash_json([config, hash_files(directory.glob("*.safetensors"))])

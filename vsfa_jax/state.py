@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +13,9 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
+from vsfa_jax.core.config import PARTS
 from vsfa_jax.mesh import replicated
-from vsfa_jax.models.parameters import map_named
+from vsfa_jax.models.parameters import by_name, map_named, part_of
 from vsfa_jax.models.sharding import parameter_sharding
 
 
@@ -46,10 +48,32 @@ class Split:
         return nnx.merge(self.graph, self.params if params is None else params, self.frozen)
 
 
-def split(model: nnx.Module, mode: str) -> Split:
-    """Takes a model apart: mode "lora" trains adapters only, "full" everything."""
+def split(model: nnx.Module, mode: str, parts: Collection[str] = PARTS) -> Split:
+    """Takes a model apart.
+
+    Args:
+      model: as it was loaded, with an adapter if one is trained.
+      mode: "lora" trains adapters only, "full" everything.
+      parts: what else is trained is frozen.
+    """
     trained = nnx.LoRAParam if mode == "lora" else nnx.Param
-    return Split(*nnx.split(model, trained, ...))
+
+    def is_trained(path: tuple[Any, ...], leaf: Any) -> bool:
+        return isinstance(leaf, trained) and part_of(str(path[0])) in parts
+
+    return Split(*nnx.split(model, is_trained, ...))
+
+
+def describe(split: Split) -> str:
+    """A table of what is trained and what is not, in numbers of parameters."""
+    lines = [f"{'part':<10} {'trained':>14} {'frozen':>14}"]
+    counts = {part: [0, 0] for part in PARTS}
+    for column, state in enumerate((split.params, split.frozen)):
+        for name, leaf in by_name(state).items():
+            counts[part_of(name)][column] += leaf.size
+    counts["all"] = [sum(column) for column in zip(*counts.values(), strict=True)]
+    lines += [f"{part:<10} {a:>14,} {b:>14,}" for part, (a, b) in counts.items()]
+    return "\n".join(lines)
 
 
 def create_state(

@@ -17,20 +17,22 @@ from absl import logging
 from flax import nnx
 
 from vsfa_jax import optim, step
-from vsfa_jax.assemble import assemble, optimizer_config
+from vsfa_jax.assemble import Assembly, assemble, optimizer_config
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings, to_dict
-from vsfa_jax.core.errors import TrainingError
-from vsfa_jax.data.batch import Batch
-from vsfa_jax.input import Input, check_rows, make_input, place
+from vsfa_jax.core.errors import ConfigError, TrainingError
+from vsfa_jax.data.batch import Batch, Budget
+from vsfa_jax.input import Input, check_rows, make_input, place, resolution_hash
+from vsfa_jax.manifest import hash_json
 from vsfa_jax.metrics import MetricsWriter
-from vsfa_jax.models.parameters import by_name, replace
+from vsfa_jax.models.parameters import by_name, part_of, replace
 from vsfa_jax.preemption import Preemption
 from vsfa_jax.probe import Probe
 from vsfa_jax.progress import Progress
-from vsfa_jax.provenance import manifest
-from vsfa_jax.state import TrainState, create_state
+from vsfa_jax.provenance import base_hash, manifest
+from vsfa_jax.state import TrainState, create_state, describe
+from vsfa_jax.vision_cache import VisionCache
 
 
 def train(settings: Settings, workdir: Path) -> bool:
@@ -45,14 +47,15 @@ def train(settings: Settings, workdir: Path) -> bool:
     """
     assembly = assemble(settings)
     check_rows(settings, assembly.mesh)
-    inputs = make_input(settings, assembly.vlm.processor, "train", workdir)
-    probe = Probe(settings, assembly, workdir) if settings.eval_every else None
+    cache = open_cache(settings, assembly, workdir)
+    inputs = make_input(settings, assembly.vlm.processor, "train", workdir, cache)
+    probe = Probe(settings, assembly, workdir, cache) if settings.eval_every else None
     manifest(settings, assembly, inputs).open(workdir, to_dict(settings))
     inputs.keep_plan(workdir / "packing_train.npz")
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
     train_step = step.jit_train_step(assembly.split.graph, optimizer, state)
-    logging.info("trained parameters: %d", optim.count_parameters(state.params))
+    logging.info("parameters:\n%s", describe(assembly.split))
 
     shows = jax.process_index() == 0  # of several processes one alone writes and speaks
     with (
@@ -86,6 +89,25 @@ def train(settings: Settings, workdir: Path) -> bool:
 def due(number: int, every: int, steps: int) -> bool:
     """True at every `every`-th step and at the last; never where `every` is 0."""
     return every > 0 and (number % every == 0 or number == steps)
+
+
+def open_cache(settings: Settings, assembly: Assembly, workdir: Path) -> VisionCache | None:
+    """The cache of the tower's features, where one is wanted.
+
+    Raises:
+      ConfigError: the tower is trained.
+    """
+    if not settings.model.cache_vision:
+        return None
+    if any(part_of(name) == "vision" for name in by_name(assembly.split.params)):
+        raise ConfigError(
+            "model.cache_vision: found True, but the tower is trained; wanted no 'vision' in "
+            "lora.targets, or optimizer.vision_rate 0"
+        )
+    base, resolution = base_hash(settings, assembly), resolution_hash(assembly.vlm.processor)
+    key = hash_json([base, resolution, settings.model.dtype])
+    budget = Budget(0, max(patches for _, patches in settings.data.budgets))
+    return VisionCache(workdir / "vision_cache", assembly.vlm.model, key, budget)
 
 
 def open_checkpoints(settings: Settings, workdir: Path) -> Checkpointer:

@@ -77,6 +77,9 @@ Decay = Annotated[float, Within(0, 1, or_most=False)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
 
 
+PARTS = ("vision", "projector", "language")  # of a model, each with a rate of its own
+
+
 @dataclasses.dataclass(frozen=True)
 class Model:
     """The base model."""
@@ -84,6 +87,10 @@ class Model:
     path: str
     init: Annotated[str, OneOf(("weights", "random"))]
     dtype: Annotated[str, OneOf(("float32", "bfloat16"))]
+    revision: str
+    max_pixels: CountOrOff
+    completed_from: str
+    cache_vision: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Lora:
     alpha: Positive
     targets: tuple[str, ...]
     dora: bool
+    rank_stabilized: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +125,9 @@ class Optimizer:
     b2: Decay
     eps: Positive
     clip_norm: Positive
+    vision_rate: NotNegative
+    projector_rate: NotNegative
+    language_rate: NotNegative
 
 
 @dataclasses.dataclass(frozen=True)
@@ -292,8 +303,9 @@ def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
 
 def _check_together(settings: Settings) -> None:
     """What no single key can say."""
-    if settings.lora.dora:
-        raise ConfigError("lora.dora: found True; DoRA is not in this version, wanted False")
+    rates = (getattr(settings.optimizer, f"{part}_rate") for part in PARTS)
+    if not any(rates):
+        raise ConfigError("optimizer: vision_rate, projector_rate and language_rate are all 0")
     if settings.train.mode == "lora" and not settings.lora.targets:
         raise ConfigError("lora.targets: found none; train.mode 'lora' wants at least one")
     if settings.batch_rows % settings.micro_batches:

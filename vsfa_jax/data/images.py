@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from vsfa_jax.core.errors import ImageError
 
@@ -45,6 +47,31 @@ def decode_image(
     Raises:
       ImageError: not an image of a known format, damaged, truncated, or too large.
     """
+    with _opened(data, where, max_image_pixels) as image:
+        image.load()
+        # The last pixels of a PNG can be there while its end, with the checksum, is not.
+        if image.format == "PNG" and b"IEND" not in data:
+            raise OSError("no IEND chunk")
+        return _to_rgb(ImageOps.exif_transpose(image), where)
+
+
+def image_size(
+    data: bytes, *, where: str, max_image_pixels: int = MAX_IMAGE_PIXELS
+) -> tuple[int, int]:
+    """(width, height) that `decode_image` will give, from the file's header.
+
+    Raises:
+      ImageError: not an image of a known format, or too large; damaged pixels are not seen.
+    """
+    with _opened(data, where, max_image_pixels) as image:
+        width, height = image.size
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return (height, width) if turned else (width, height)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, where: str, max_image_pixels: int) -> Iterator[Image.Image]:
+    """The image behind its header; whatever goes wrong in the block is an ImageError."""
     if not data:
         raise ImageError(f"{where}: an empty file; wanted an image")
     try:
@@ -52,11 +79,7 @@ def decode_image(
             width, height = image.size
             if width * height > max_image_pixels:
                 raise _too_large(f"{width} x {height} pixels", where, max_image_pixels)
-            image.load()
-            # The last pixels of a PNG can be there while its end, with the checksum, is not.
-            if image.format == "PNG" and b"IEND" not in data:
-                raise OSError("no IEND chunk")
-            return _to_rgb(ImageOps.exif_transpose(image), where)
+            yield image
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(str(error), where, max_image_pixels) from error
     except Image.UnidentifiedImageError as error:

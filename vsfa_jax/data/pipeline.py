@@ -99,7 +99,7 @@ class Pipeline:
     def _collate(self, budget: Budget, rows: Sequence[np.ndarray]) -> tuple[Batch, list[list[str]]]:
         examples = [[self._example(int(i)) for i in row] for row in rows[self._rows]]
         some = next((row[0] for row in examples if row), None) or self._example(int(rows[0][0]))
-        batch = collate(examples, budget, some.patches.shape[1])
+        batch = collate(examples, budget, some)
         return batch, [[example.id for example in row] for row in examples]
 
     def state(self, step: int) -> dict[str, int]:

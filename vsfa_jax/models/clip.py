@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.data.batch import Vision
-from vsfa_jax.kernels.attention import attention
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import LayerNorm
+from vsfa_jax.models.vit import VitConfig, stacked_blocks
 
 # Of random position and class embeddings: about as large as a picture's patch embeddings, for much
 # smaller ones drown in them, and a tower that knows no places learns none for a long time.
@@ -28,46 +28,12 @@ _POSITION_STD = 0.3
 
 @dataclasses.dataclass(frozen=True)
 class ClipConfig:
-    """Shapes of a CLIP vision tower; `num_used_layers` <= `num_layers` are run."""
+    """Shapes of a CLIP vision tower; `num_used_layers` <= `blocks.num_layers` are run."""
 
+    blocks: VitConfig
     patch_channels: int
     num_positions: int
-    width: int
-    hidden: int
-    num_layers: int
     num_used_layers: int
-    num_heads: int
-    norm_epsilon: float
-
-
-class ClipBlock(nnx.Module):
-    """One tower layer: pre-norm, full attention inside an image, quick-GELU MLP."""
-
-    def __init__(self, config: ClipConfig, key: jax.Array):
-        seeds = jax.random.split(key, 6)
-        d, f, branch = config.width, config.hidden, (2 * config.num_layers) ** -0.5
-        self.attention_norm = LayerNorm(d, config.norm_epsilon)
-        self.mlp_norm = LayerNorm(d, config.norm_epsilon)
-        self.q_proj = Linear(d, d, seeds[0], bias=True)
-        self.k_proj = Linear(d, d, seeds[1], bias=True)
-        self.v_proj = Linear(d, d, seeds[2], bias=True)
-        self.o_proj = Linear(d, d, seeds[3], bias=True, scale=branch)
-        self.up_proj = Linear(d, f, seeds[4], bias=True)
-        self.down_proj = Linear(f, d, seeds[5], bias=True, scale=branch)
-        self.num_heads = config.num_heads
-
-    def __call__(self, x: jax.Array, segment_ids: jax.Array) -> jax.Array:
-        """x [B, P, D], segments [B, P] -> [B, P, D]."""
-        b, p, d = x.shape
-        normal = self.attention_norm(x)
-        q, k, v = (
-            proj(normal).reshape(b, p, self.num_heads, -1)
-            for proj in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        out = attention(q, k, v, segment_ids=segment_ids, causal=False)
-        x = x + self.o_proj(out.reshape(b, p, d))
-        hidden = self.up_proj(self.mlp_norm(x))
-        return x + self.down_proj(hidden * jax.nn.sigmoid(1.702 * hidden))
 
 
 class ClipTower(nnx.Module):
@@ -76,23 +42,22 @@ class ClipTower(nnx.Module):
     def __init__(self, config: ClipConfig, key: jax.Array):
         self.config = config
         patch_key, class_key, position_key, layer_key = jax.random.split(key, 4)
-        d, std = config.width, _POSITION_STD
+        d, std, epsilon = config.blocks.width, _POSITION_STD, config.blocks.norm_epsilon
         self.patch_embedding = Linear(config.patch_channels, d, patch_key, bias=False)
         self.class_embedding = nnx.Param(std * jax.random.normal(class_key, (d,)))
         shape = (config.num_positions, d)
         self.position_embedding = nnx.Param(std * jax.random.normal(position_key, shape))
-        self.pre_norm = LayerNorm(d, config.norm_epsilon)
-        keys = jax.random.split(layer_key, config.num_layers)
-        self.layers = jax.vmap(lambda k: ClipBlock(config, k))(keys)
-        self.post_norm = LayerNorm(d, config.norm_epsilon)
+        self.pre_norm = LayerNorm(d, epsilon)
+        self.layers = stacked_blocks(config.blocks, layer_key)
+        self.post_norm = LayerNorm(d, epsilon)
 
     def __call__(self, vision: Vision) -> jax.Array:
-        """[B, P, C] patches -> [B, P, D] features, class rows included."""
-        dtype = self.position_embedding[...].dtype
+        """[B, P, C] patches -> [1, B, P, D] features, class rows included."""
+        dtype, positions = self.position_embedding[...].dtype, vision.places["positions"]
         x = self.patch_embedding(vision.patches.astype(dtype))
-        is_class = (vision.positions == 0) & (vision.segment_ids > 0)
+        is_class = (positions == 0) & (vision.segment_ids > 0)
         x = x + jnp.where(is_class[..., None], self.class_embedding[...], 0)
-        x = self.pre_norm(x + self.position_embedding[...][vision.positions])
+        x = self.pre_norm(x + self.position_embedding[...][positions])
         used = jax.tree.map(lambda leaf: leaf[: self.config.num_used_layers], self.layers)
-        x, _ = jax.lax.scan(lambda x, layer: (layer(x, vision.segment_ids), None), x, used)
-        return x
+        x, _ = jax.lax.scan(lambda x, layer: (layer(x, vision.segment_ids, None), None), x, used)
+        return x[None]

@@ -47,6 +47,24 @@ def read_messages(conversation: Mapping[str, Any], where: str) -> tuple[Message,
     return messages
 
 
+def expand(text: str, image_token: str, counts: Sequence[int], where: str) -> str:
+    """The i-th image token of a rendered text, repeated as often as image i has placeholders.
+
+    A prefix of a conversation may show fewer images than there are.
+
+    Raises:
+      DataError: the text has more image tokens than there are images.
+    """
+    first, *rest = text.split(image_token)
+    if len(rest) > len(counts):
+        raise DataError(
+            f"{where}: found {len(rest)} image tokens for {len(counts)} images; "
+            f"the text may hold {image_token!r} of its own"
+        )
+    shown = zip(counts[: len(rest)], rest, strict=True)
+    return first + "".join(image_token * count + part for count, part in shown)
+
+
 Render = Callable[..., str]
 
 

@@ -12,7 +12,7 @@ from flax import nnx
 from vsfa_jax.kernels.attention import attention
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import RMSNorm
-from vsfa_jax.models.rotary import Rope, rope_table, rotate
+from vsfa_jax.models.rotary import Rope, Rotary, rotate
 
 KeysValues = tuple[jax.Array, jax.Array]
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, KeysValues]]
@@ -20,7 +20,15 @@ Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, KeysValues
 
 @dataclasses.dataclass(frozen=True)
 class DecoderConfig:
-    """Shapes of a Llama-like decoder."""
+    """Shapes and variants of a Llama-like decoder.
+
+    Attributes:
+      rotary: how positions turn queries and keys.
+      qkv_bias: queries, keys and values have biases.
+      qk_norm: queries and keys are normalised over each head.
+      tied_head: the vocabulary head is the token embedding.
+      window: tokens to its left that a token sees; None is all.
+    """
 
     vocab_size: int
     width: int
@@ -29,8 +37,12 @@ class DecoderConfig:
     num_heads: int
     num_kv_heads: int
     head_size: int
-    rope_theta: float
     norm_epsilon: float
+    rotary: Rotary
+    qkv_bias: bool
+    qk_norm: bool
+    tied_head: bool
+    window: int | None
 
 
 class Block(nnx.Module):
@@ -38,18 +50,22 @@ class Block(nnx.Module):
 
     def __init__(self, config: DecoderConfig, key: jax.Array):
         queries, keys = (n * config.head_size for n in (config.num_heads, config.num_kv_heads))
-        branch = (2 * config.num_layers) ** -0.5
+        branch, bias = (2 * config.num_layers) ** -0.5, config.qkv_bias
         names = ("q", "k", "v", "o", "gate", "up", "down")
         seed = dict(zip(names, jax.random.split(key, len(names)), strict=True))
         self.attention_norm = RMSNorm(config.width, config.norm_epsilon)
         self.mlp_norm = RMSNorm(config.width, config.norm_epsilon)
-        self.q_proj = Linear(config.width, queries, seed["q"], bias=False)
-        self.k_proj = Linear(config.width, keys, seed["k"], bias=False)
-        self.v_proj = Linear(config.width, keys, seed["v"], bias=False)
+        self.q_proj = Linear(config.width, queries, seed["q"], bias=bias)
+        self.k_proj = Linear(config.width, keys, seed["k"], bias=bias)
+        self.v_proj = Linear(config.width, keys, seed["v"], bias=bias)
         self.o_proj = Linear(queries, config.width, seed["o"], bias=False, scale=branch)
         self.gate_proj = Linear(config.width, config.hidden, seed["gate"], bias=False)
         self.up_proj = Linear(config.width, config.hidden, seed["up"], bias=False)
         self.down_proj = Linear(config.hidden, config.width, seed["down"], bias=False, scale=branch)
+        self.has_qk_norm = config.qk_norm
+        if config.qk_norm:
+            self.q_norm = RMSNorm(config.head_size, config.norm_epsilon)
+            self.k_norm = RMSNorm(config.head_size, config.norm_epsilon)
         self.head_size = config.head_size
 
     def __call__(self, x: jax.Array, rope: Rope, attend: Attend) -> tuple[jax.Array, KeysValues]:
@@ -60,6 +76,8 @@ class Block(nnx.Module):
             proj(normal).reshape(b, t, -1, self.head_size)
             for proj in (self.q_proj, self.k_proj, self.v_proj)
         )
+        if self.has_qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
         out, kept = attend(rotate(q, rope), rotate(k, rope), v)
         x = x + self.o_proj(out.reshape(b, t, -1))
         normal = self.mlp_norm(x)
@@ -89,35 +107,66 @@ class Decoder(nnx.Module):
         self.config = config
         embed_key, head_key, layer_key = jax.random.split(key, 3)
         shape = (config.vocab_size, config.width)
-        self.embedding = nnx.Param(jax.random.normal(embed_key, shape))
+        std = config.width**-0.5 if config.tied_head else 1.0  # else the logits would be huge
+        self.embedding = nnx.Param(std * jax.random.normal(embed_key, shape))
         keys = jax.random.split(layer_key, config.num_layers)
         self.layers = jax.vmap(lambda k: Block(config, k))(keys)
         self.norm = RMSNorm(config.width, config.norm_epsilon)
-        self.head = Linear(config.width, config.vocab_size, head_key, bias=False)
+        if not config.tied_head:
+            self.head = Linear(config.width, config.vocab_size, head_key, bias=False)
 
     def embed(self, tokens: jax.Array) -> jax.Array:
         """[B, T] int32 -> [B, T, D]."""
         return self.embedding[...][tokens]
 
+    def logits(self, hidden: jax.Array) -> jax.Array:
+        """[..., D] -> [..., V] float32."""
+        if self.config.tied_head:
+            return (hidden @ self.embedding[...].T.astype(hidden.dtype)).astype(jnp.float32)
+        return self.head(hidden).astype(jnp.float32)
+
     def __call__(
-        self, x: jax.Array, positions: jax.Array, segment_ids: jax.Array
+        self,
+        x: jax.Array,
+        positions: jax.Array,
+        segment_ids: jax.Array,
+        deepstack: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
-        """x [B, T, D], positions [B, T], segments [B, T] -> hidden [B, T, D] and every layer's
-        keys and values, each [L, B, T, K, H] (dead code where nobody reads them)."""
+        """The whole decoder over packed rows.
+
+        Args:
+          x: [B, T, D] embeddings.
+          positions: [B, T, 3].
+          segment_ids: [B, T].
+          deepstack: [n, B, T, D], of which the first is added after the first layer and so on;
+            zero where there is no image.
+
+        Returns:
+          hidden [B, T, D], and every layer's keys and values, each [L, B, T, K, H] (dead code
+          where nobody reads them).
+        """
 
         def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-            return attention(q, k, v, segment_ids=segment_ids, causal=True), (k, v)
+            return self._attention(q, k, v, segment_ids, causal=True), (k, v)
 
-        rope = rope_table(positions, self.config.head_size, self.config.rope_theta)
-        x, kept = jax.lax.scan(lambda x, layer: layer(x, rope, attend), x, self.layers)
+        def run(x: jax.Array, scanned: tuple[Block, jax.Array]) -> tuple[jax.Array, KeysValues]:
+            layer, number = scanned
+            x, kept = layer(x, rope, attend)
+            return _add_deepstack(x, deepstack, number), kept
+
+        rope = self.config.rotary.table(positions)
+        numbers = jnp.arange(self.config.num_layers)
+        x, kept = jax.lax.scan(run, x, (self.layers, numbers))
         return self.norm(x), kept
 
     def step(
         self, x: jax.Array, positions: jax.Array, cache: Cache, slot: jax.Array
     ) -> tuple[jax.Array, Cache]:
-        """One new token a row: x [B, 1, D] at positions [B, 1], its keys stored at `slot`."""
+        """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys stored at `slot`."""
         filled = cache.filled.at[:, slot].set(1)
-        segments = (jnp.ones_like(positions), filled)
+        window = self.config.window
+        seen = filled if window is None else _near(filled, window)
+        segments = (jnp.ones(x.shape[:2], jnp.int32), seen)
 
         def layer_step(
             x: jax.Array, scanned: tuple[Block, jax.Array, jax.Array]
@@ -131,9 +180,31 @@ class Decoder(nnx.Module):
 
             return layer(x, rope, attend)
 
-        rope = rope_table(positions, self.config.head_size, self.config.rope_theta)
+        rope = self.config.rotary.table(positions)
         x, (keys, values) = jax.lax.scan(layer_step, x, (self.layers, cache.keys, cache.values))
         return self.norm(x), Cache(keys, values, filled)
+
+    def _attention(
+        self, q: jax.Array, k: jax.Array, v: jax.Array, segment_ids: jax.Array, causal: bool
+    ) -> jax.Array:
+        return attention(q, k, v, segment_ids=segment_ids, causal=causal, window=self.config.window)
+
+
+def _near(filled: jax.Array, window: int) -> jax.Array:
+    """[B, S] of `filled` without what lies further left of the newest token than `window`.
+
+    Slots between a row's prompt and its answer are empty, so tokens are counted, not slots.
+    """
+    later = filled.sum(-1, keepdims=True) - jnp.cumsum(filled, -1)
+    return filled * (later <= window)
+
+
+def _add_deepstack(x: jax.Array, deepstack: jax.Array | None, number: jax.Array) -> jax.Array:
+    """x [B, T, D] plus deepstack[number], where there is such a one."""
+    if deepstack is None or not len(deepstack):
+        return x
+    chosen = deepstack[jnp.minimum(number, len(deepstack) - 1)]
+    return x + jnp.where(number < len(deepstack), chosen, 0).astype(x.dtype)
 
 
 def _insert(cached: jax.Array, new: jax.Array, slot: jax.Array) -> jax.Array:

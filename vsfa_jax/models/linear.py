@@ -1,7 +1,8 @@
 """The one place where matrices are multiplied, and where an adapter attaches.
 
-y = x W + b               frozen or trained
-  + scale (x A) B         when an adapter is attached
+y = x W + b                                    frozen or trained
+y = x W + s (x A) B + b                        LoRA
+y = m / |W + s A B| (x W + s (x A) B) + b      DoRA, the norm of a column a constant
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from flax import nnx
 
 
 class LowRank(nnx.Module):
-    """A LoRA adapter: a [D, R] and b [R, F], float32. Source: arXiv 2106.09685, eq. 3."""
+    """An adapter: a [D, R] and b [R, F], and for DoRA magnitude [F]; all float32.
 
-    def __init__(self, a: jax.Array, b: jax.Array, scale: float):
+    Source: LoRA, arXiv 2106.09685, eq. 3; DoRA, arXiv 2402.09353, eq. 5 and section 4.3.
+    """
+
+    def __init__(self, a: jax.Array, b: jax.Array, scale: float, magnitude: jax.Array | None):
         self.a = nnx.LoRAParam(a)
         self.b = nnx.LoRAParam(b)
         self.scale = scale
+        self.magnitude = nnx.data(None if magnitude is None else nnx.LoRAParam(magnitude))
 
 
 class Linear(nnx.Module):
@@ -48,9 +53,42 @@ class Linear(nnx.Module):
 def linear(layer: Linear, x: jax.Array) -> jax.Array:
     """[..., D] -> [..., F] in the dtype of x."""
     y = x @ layer.kernel[...].astype(x.dtype)
+    if layer.adapter is not None:
+        y = _adapted(layer.adapter, layer.kernel[...], x, y)
     if layer.bias is not None:
         y = y + layer.bias[...].astype(x.dtype)
-    if layer.adapter is not None:
-        low = x.astype(jnp.float32) @ layer.adapter.a[...]
-        y = y + (layer.adapter.scale * (low @ layer.adapter.b[...])).astype(x.dtype)
     return y
+
+
+def _adapted(adapter: LowRank, kernel: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """x W -> what the adapter makes of it; its own arithmetic is float32."""
+    low = x.astype(jnp.float32) @ adapter.a[...]
+    update = adapter.scale * (low @ adapter.b[...])
+    if adapter.magnitude is None:
+        return y + update.astype(y.dtype)
+    norms = column_norms(kernel, adapter.a[...], adapter.b[...], adapter.scale)
+    ratio = adapter.magnitude[...] / jax.lax.stop_gradient(norms)
+    return (ratio * (y.astype(jnp.float32) + update)).astype(y.dtype)
+
+
+def column_norms(kernel: jax.Array, a: jax.Array, b: jax.Array, scale: float) -> jax.Array:
+    """|W + s A B| of each column, [F] float32; the sum itself, as large as W, is never held.
+
+    |W + s A B|^2 = |W|^2 + 2 s <W, A B> + s^2 |A B|^2
+    """
+    wide = kernel.astype(jnp.float32)
+    cross = jnp.einsum("df,dr,rf->f", wide, a, b)
+    square = jnp.einsum("rf,rq,qf->f", b, a.T @ a, b)
+    return jnp.sqrt((wide**2).sum(0) + 2 * scale * cross + scale**2 * square)
+
+
+def merged_kernel(layer: Linear) -> jax.Array:
+    """The kernel [D, F] (or [L, D, F]) of a plain layer that does what the adapted one does."""
+    kernel, adapter = layer.kernel[...].astype(jnp.float32), layer.adapter
+    if adapter is None:
+        return kernel
+    total = kernel + adapter.scale * adapter.a[...] @ adapter.b[...]
+    if adapter.magnitude is None:
+        return total
+    norms = jnp.linalg.norm(total, axis=-2)
+    return total * (adapter.magnitude[...] / norms)[..., None, :]

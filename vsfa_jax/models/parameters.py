@@ -32,5 +32,11 @@ def map_named(change: Callable[[str, Any], Any], state: nnx.State) -> nnx.State:
     return nnx.from_flat_state(flat)
 
 
+def part_of(name: str) -> str:
+    """The part of a model that a parameter belongs to: "vision", "projector" or "language"."""
+    first = name.partition("/")[0]
+    return first if first in ("vision", "language") else "projector"
+
+
 def _name(path: tuple[Any, ...]) -> str:
     return "/".join(str(part) for part in path)

@@ -14,7 +14,9 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from vsfa_jax.core.errors import WeightsError
+from vsfa_jax.models import paper
 from vsfa_jax.models.checkpoint_files import read_json
+from vsfa_jax.models.hub import resolve
 from vsfa_jax.models.parameters import by_name, map_named, replace
 from vsfa_jax.models.sharding import parameter_sharding, single_device_mesh
 from vsfa_jax.models.vlm import Vlm
@@ -33,22 +35,32 @@ def _families() -> dict[str, ModuleType]:
 FAMILIES = _families()
 
 
-def load(path_or_dir: str | Path, dtype: jnp.dtype = jnp.float32, mesh: Mesh | None = None) -> Vlm:
-    """Loads a checkpoint directory: config.json, *.safetensors, tokenizer and processor files.
+def load(
+    path_or_dir: str | Path,
+    dtype: jnp.dtype = jnp.float32,
+    mesh: Mesh | None = None,
+    max_pixels: int = 0,
+    completed_from: str = "",
+    revision: str = "",
+) -> Vlm:
+    """Loads a checkpoint: config.json, *.safetensors, tokenizer and processor files.
 
     Args:
-      path_or_dir: the directory.
+      path_or_dir: its directory, or its name on the Hugging Face hub.
       dtype: of the loaded parameters.
       mesh: axes data, fsdp, tensor; one device when None.
+      max_pixels: of an image, in place of the checkpoint's own bound; 0 leaves that.
+      completed_from: a paper model whose written-out config completes config.json; "" is none.
+      revision: branch, tag or commit of a hub name; "" is the newest.
 
     Raises:
       WeightsError: anything about the directory that is not as the family wants it.
     """
-    directory, family, model = _skeleton(path_or_dir)
+    directory, family, model = _open(resolve(path_or_dir, revision), completed_from)
     mesh = mesh or single_device_mesh()
     graph, state = nnx.split(model)
-    values = read_weights(directory, family, by_name(state), dtype, mesh)
-    return _vlm(directory, family, nnx.merge(graph, replace(state, values)), mesh)
+    values = read_weights(directory, family, model.config, by_name(state), dtype, mesh)
+    return _vlm(directory, family, nnx.merge(graph, replace(state, values)), mesh, max_pixels)
 
 
 def initialize(
@@ -56,11 +68,12 @@ def initialize(
     seed: int,
     dtype: jnp.dtype = jnp.float32,
     mesh: Mesh | None = None,
+    max_pixels: int = 0,
+    completed_from: str = "",
 ) -> Vlm:
     """The same model with random weights, born sharded; the directory needs no safetensors."""
-    directory, family, _ = _skeleton(path_or_dir)
-    mesh = mesh or single_device_mesh()
-    config = family.read_config(read_json(directory / "config.json"))
+    directory, family, drawn = _open(resolve(path_or_dir), completed_from)
+    mesh, config = mesh or single_device_mesh(), drawn.config
 
     def create(key: jax.Array) -> nnx.Module:
         model = family.Model(config, key)
@@ -73,15 +86,20 @@ def initialize(
     state = jax.jit(lambda key: nnx.state(create(key)), out_shardings=shardings)(
         jax.random.key(seed)
     )
-    return _vlm(directory, family, nnx.merge(graph, state), mesh)
+    return _vlm(directory, family, nnx.merge(graph, state), mesh, max_pixels)
 
 
-def _skeleton(path_or_dir: str | Path) -> tuple[Path, ModuleType, Any]:
+def skeleton(path_or_dir: str | Path, completed_from: str = "") -> tuple[ModuleType, Any]:
+    """The family of a checkpoint and its model with shapes in place of arrays."""
+    _, family, model = _open(resolve(path_or_dir), completed_from)
+    return family, model
+
+
+def _open(directory: Path, completed_from: str) -> tuple[Path, ModuleType, Any]:
     """The directory, its family and the model's structure, with shapes in place of arrays."""
-    directory = Path(path_or_dir)
-    if not directory.is_dir():
-        raise WeightsError(f"model.path: {directory} is not a directory; a checkpoint's is wanted")
     raw = read_json(directory / "config.json")
+    if completed_from:
+        raw = paper.complete(raw, completed_from)
     model_type = raw.get("model_type")
     by_type = {family.MODEL_TYPE: family for family in FAMILIES.values()}
     if model_type not in by_type:
@@ -94,12 +112,12 @@ def _skeleton(path_or_dir: str | Path) -> tuple[Path, ModuleType, Any]:
     return directory, family, model
 
 
-def _vlm(directory: Path, family: ModuleType, model: Any, mesh: Mesh) -> Vlm:
+def _vlm(directory: Path, family: ModuleType, model: Any, mesh: Mesh, max_pixels: int) -> Vlm:
     return Vlm(
         family=family.__name__.rpartition(".")[2],
         config=model.config,
         model=model,
-        processor=family.Processor(directory, model.config),
+        processor=family.Processor(directory, model.config, max_pixels),
         directory=directory,
         mesh=mesh,
     )

@@ -12,7 +12,59 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from vsfa_jax.core.errors import ConfigError
 
 AXES = ("data", "fsdp", "tensor")
-Table = Mapping[str, tuple[str | None, ...]]
+Axes = tuple[str | None, ...]
+Table = Mapping[str, Axes]
+
+
+def linear_table(name: str, into: str, out_of: str, *, stacked: bool) -> dict[str, Axes]:
+    """Rules of the linear layers that match `name`: kernel, bias, and an adapter's parts.
+
+    Args:
+      name: a pattern; `*` stands for any run of characters.
+      into: the mesh axis of the kernel's first axis.
+      out_of: of its second. A bias is sharded over "tensor" only; an adapter's rank is whole.
+      stacked: whether a layer axis, never sharded, comes first.
+    """
+    first: Axes = (None,) if stacked else ()
+    outward = out_of if out_of == "tensor" else None
+    return {
+        f"{name}/kernel": (*first, into, out_of),
+        f"{name}/bias": (*first, outward),
+        f"{name}/adapter/a": (*first, into, None),
+        f"{name}/adapter/b": (*first, None, out_of),
+        f"{name}/adapter/magnitude": (*first, outward),
+    }
+
+
+def block_table(name: str) -> dict[str, Axes]:
+    """Rules of the blocks at `name`, of a decoder or a tower, stacked over layers.
+
+    What reads the residual stream shards its input over fsdp and its output over tensor; what
+    writes to it the other way round.
+    """
+    return {
+        f"{name}/*_norm/*": (None, None),
+        **linear_table(f"{name}/o_proj", "tensor", "fsdp", stacked=True),
+        **linear_table(f"{name}/down_proj", "tensor", "fsdp", stacked=True),
+        **linear_table(f"{name}/*_proj", "fsdp", "tensor", stacked=True),
+    }
+
+
+COMMON: dict[str, Axes] = {
+    "language/embedding": ("tensor", "fsdp"),
+    "language/norm/scale": (None,),
+    **linear_table("language/head", "fsdp", "tensor", stacked=False),
+    **block_table("language/layers"),
+    "projector/norm/*": (None,),
+    **linear_table("projector/up_proj", "fsdp", "tensor", stacked=False),
+    **linear_table("projector/down_proj", "tensor", "fsdp", stacked=False),
+    "vision/class_embedding": (None,),
+    "vision/position_embedding": (None, "fsdp"),
+    "vision/patch_embedding/kernel": (None, "fsdp"),
+    "vision/patch_embedding/bias": (None,),
+    "vision/p*_norm/*": (None,),
+    **block_table("vision/layers"),
+}
 
 
 def parameter_sharding(

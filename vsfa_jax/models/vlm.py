@@ -48,7 +48,9 @@ class Vlm:
         Raises:
           DataError: marks and images of a conversation differ in number.
         """
-        return self._collate(conversations, generate=False, multiple=1)
+        examples = [self.processor.encode(c) for c in conversations]
+        budget = Budget(*(max(sizes) for sizes in zip(*(e.lengths for e in examples), strict=True)))
+        return collate([[e] for e in examples], budget, examples[0])
 
     def logits(self, batch: Batch) -> jax.Array:
         """[B, T, V] float32."""
@@ -61,6 +63,7 @@ class Vlm:
         temperature: float = 0.0,
         seeds: Sequence[int] | None = None,
         batch_size: int = 32,
+        top_p: float = 1.0,
     ) -> list[str]:
         """Answers of the assistant; greedy at temperature 0, else sampled by each one's seed.
 
@@ -70,36 +73,41 @@ class Vlm:
           temperature: of sampling.
           seeds: one a conversation; the same seed and prompt give the same answer in any batch.
           batch_size: prompts decoded together.
+          top_p: of sampling, the probability that the tokens drawn from hold; 1 is all tokens.
         """
+        rows = self.generate_tokens(
+            conversations, max_new_tokens, temperature, seeds, batch_size, top_p
+        )
+        return [
+            self.processor.tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows
+        ]
+
+    def generate_tokens(
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seeds: Sequence[int] | None = None,
+        batch_size: int = 32,
+        top_p: float = 1.0,
+    ) -> list[list[int]]:
+        """As `generate`: an answer's tokens, with its stop token if it came to one."""
         seeds = list(range(len(conversations))) if seeds is None else list(seeds)
         encoded = [self.processor.encode(c, generate=True) for c in conversations]
         order = sorted(range(len(encoded)), key=lambda i: encoded[i].lengths)
-        answers = [""] * len(encoded)
+        answers: list[list[int]] = [[] for _ in encoded]
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             padded = chosen + [chosen[-1]] * (batch_size - len(chosen))
             tokens = decode.generate(
                 self.model,
-                decode.collate_prompts([encoded[i] for i in padded], self.processor.channels),
+                decode.collate_prompts([encoded[i] for i in padded]),
                 seeds=np.asarray([seeds[i] for i in padded], np.uint32),
-                temperature=temperature,
+                sampling=decode.Sampling(temperature, top_p),
                 max_new_tokens=max_new_tokens,
-                stop_token=self.processor.tokenizer.eos_token_id,
+                stop_tokens=self.processor.stop_tokens,
             )
             for i, row in zip(chosen, np.asarray(tokens), strict=False):
-                answers[i] = self._text(row)
+                stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
+                answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()
         return answers
-
-    def _text(self, row: np.ndarray) -> str:
-        stops = np.flatnonzero(row == self.processor.tokenizer.eos_token_id)
-        row = row[: stops[0]] if len(stops) else row
-        return self.processor.tokenizer.decode(row, skip_special_tokens=True).strip()
-
-    def _collate(
-        self, conversations: Sequence[Conversation], *, generate: bool, multiple: int
-    ) -> Batch:
-        examples = [self.processor.encode(c, generate=generate) for c in conversations]
-        tokens = max(len(e.tokens) for e in examples)
-        patches = max(len(e.patches) for e in examples)
-        budget = Budget(-(-tokens // multiple) * multiple, patches)
-        return collate([[e] for e in examples], budget, self.processor.channels)

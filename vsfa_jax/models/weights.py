@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 from jax.sharding import Mesh
 from safetensors import safe_open
-from safetensors.numpy import save_file
 
 from vsfa_jax.core.errors import WeightsError
 from vsfa_jax.models.checkpoint_files import tensor_files
-from vsfa_jax.models.rules import Rule, Turn, to_ours, to_theirs
+from vsfa_jax.models.rules import Rule, Turn, canonical, to_ours, to_theirs, written
 from vsfa_jax.models.sharding import parameter_sharding
 
 Index = tuple[slice, ...] | None
@@ -26,60 +25,54 @@ Index = tuple[slice, ...] | None
 def read_weights(
     directory: Path,
     family: ModuleType,
+    config: Any,
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     dtype: jnp.dtype,
     mesh: Mesh,
 ) -> dict[str, jax.Array]:
     """Every parameter that `shapes` names, read by slice straight into its shards.
 
+    Host memory beyond the arrays themselves is at most one parameter's, of one shard.
+
     Raises:
       WeightsError: a tensor is missing, misshapen or unused, or a rule is.
     """
-    files = _canonical(tensor_files(directory), family.CANONICAL)
-    rules = {rule.ours: rule for rule in family.RULES}
+    files = _canonical(tensor_files(directory))
+    rules = {rule.ours: rule for rule in family.rules(config)}
     unknown = sorted(set(shapes) ^ set(rules))
-    unknown = [name for name in unknown if not _absent_bias(name, shapes, rules)]
     if unknown:
         raise WeightsError(f"{unknown[0]}: the family's rules and parameters differ about it")
     readers = {
         name: _Reader(rules[name], files, shape.shape, directory) for name, shape in shapes.items()
     }
     used = {key for reader in readers.values() for key in reader.keys}
-    unused = [key for key in files if key not in used and not _ignored(key, family.IGNORED)]
+    ignored = (*family.IGNORED, *(("lm_head.weight",) if config.text.tied_head else ()))
+    unused = [key for key in files if key not in used and not _ignored(key, ignored)]
     if unused:
         raise WeightsError(f"{directory}: checkpoint tensors with no place: {sorted(unused)[:5]}")
     return {
         name: jax.make_array_from_callback(
             reader.shape,
             parameter_sharding(name, reader.shape, family.SHARDING, mesh),
-            _cast(reader, dtype),
+            _as(reader, dtype),
         )
         for name, reader in readers.items()
     }
 
 
-def _cast(reader: _Reader, dtype: jnp.dtype) -> Callable[[Index], np.ndarray]:
-    return lambda index: reader(index).astype(dtype)
-
-
-def _absent_bias(name: str, shapes: Mapping[str, object], rules: Mapping[str, Rule]) -> bool:
-    return name.endswith("/bias") and name in rules and name not in shapes
+def _as(reader: _Reader, dtype: jnp.dtype) -> Callable[[Index], np.ndarray]:
+    return lambda index: reader.read(index, dtype)
 
 
 def _ignored(key: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatchcase(key, pattern) for pattern in patterns)
 
 
-def _canonical(
-    files: Mapping[str, Path], prefixes: Sequence[tuple[str, str]]
-) -> dict[str, tuple[str, Path]]:
-    """Canonical key -> (the key in its file, the file)."""
+def _canonical(files: Mapping[str, Path]) -> dict[str, tuple[str, Path]]:
+    """Name in memory -> (the key in its file, the file)."""
     named: dict[str, tuple[str, Path]] = {}
     for key, path in files.items():
-        name = key
-        for old, new in prefixes:
-            if name.startswith(old) and not (new.startswith(old) and name.startswith(new)):
-                name = new + name[len(old) :]
+        name = canonical(key)
         if name in named:
             raise WeightsError(f"{path}: {key!r} and {named[name][0]!r} are the same tensor")
         named[name] = (key, path)
@@ -110,13 +103,17 @@ class _Reader:
             if _turned_shape(found, rule.turn) != wanted:
                 raise WeightsError(f"{rule.ours}: {key} has shape {found}, wanted {wanted} turned")
 
-    def __call__(self, index: Index) -> np.ndarray:
-        """The slice `index` of the parameter; the whole of it for None."""
+    def read(self, index: Index, dtype: jnp.dtype) -> np.ndarray:
+        """The slice `index` of the parameter, the whole of it for None; layer by layer."""
         index = index or (slice(None),) * len(self.shape)
         if not self.rule.stacked:
-            return self._one(0, index)
+            return self._one(0, index).astype(dtype)
         layers = range(*index[0].indices(self.shape[0]))
-        return np.stack([self._one(layer, index[1:]) for layer in layers])
+        sizes = [len(range(*i.indices(n))) for i, n in zip(index, self.shape, strict=True)]
+        stacked = np.empty(sizes, dtype)
+        for place, layer in enumerate(layers):
+            stacked[place] = self._one(layer, index[1:])
+        return stacked
 
     def _one(self, layer: int, index: tuple[slice, ...]) -> np.ndarray:
         name, path = self.files[layer]
@@ -135,18 +132,26 @@ def _turned_shape(shape: tuple[int, ...], turn: Turn) -> tuple[int, ...]:
     return (int(np.prod(shape[1:])), shape[0])
 
 
-def write_weights(
-    path: Path, family: ModuleType, values: Mapping[str, jax.Array], patch_size: int
-) -> None:
-    """Writes parameters as one bfloat16 safetensors file, in the checkpoint's own names."""
-    tensors: dict[str, np.ndarray] = {}
-    for rule in family.RULES:
-        if rule.ours not in values:
-            continue
-        ours = np.asarray(values[rule.ours], np.float32)
-        for layer, parameter in enumerate(ours if rule.stacked else [ours]):
-            turned = to_theirs(parameter, rule.turn, patch_size)
-            key = rule.theirs.format(layer=layer)
-            tensors[key] = np.ascontiguousarray(turned.astype(ml_dtypes.bfloat16))
-    save_file(tensors, path, metadata={"format": "pt"})
-    path.chmod(0o644)  # safetensors writes for the owner alone
+def their_tensors(
+    family: ModuleType,
+    config: Any,
+    values: Mapping[str, jax.Array],
+    dtype: Any,
+    rules: Sequence[Rule] | None = None,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Tensors in the checkpoint's own names and layout, one after another.
+
+    Args:
+      family: the model's.
+      config: its shapes.
+      values: parameters by name.
+      dtype: of the tensors.
+      rules: for which parameters; all of the family's when None.
+    """
+    for rule in family.rules(config) if rules is None else rules:
+        value = values[rule.ours]
+        for layer in range(len(value)) if rule.stacked else (None,):
+            ours = np.asarray(value if layer is None else value[layer]).astype(dtype)
+            turned = to_theirs(ours, rule.turn, config.patch_shape)
+            key = written(rule.theirs.format(layer=layer), family.LAYOUT)
+            yield key, np.ascontiguousarray(turned)

@@ -1,4 +1,4 @@
-"""The tiny LLaVA-1.5 checkpoint of the world, all of its files but the weights."""
+"""Tiny checkpoints of the world, all of their files but the weights."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.record import IMAGE_MARK
 from vsfa_jax.tinyworld import vocabulary as words
+from vsfa_jax.tinyworld.families import FAMILIES, special_ids
 from vsfa_jax.tinyworld.narrators import ASSISTANT, WORLDS
-from vsfa_jax.tinyworld.scene import SIZE
 
 PREFIX = "tinyworld/"
-PATCH = 16  # pixels
+UNTRAINED = tuple(name for name in FAMILIES if name != "llava")
 _BASES = Path(__file__).parent / "base"
 
 # <s> NAME says USER : <image> QUESTION ASSISTANT : ANSWER </s> USER : ...
@@ -53,37 +53,38 @@ def world_name(path: str) -> str | None:
     return name
 
 
-def resolve_model(path: str) -> Path:
-    """The directory of a base model: an embedded one's, or the path as it is.
+def resolve_model(path: str) -> Path | str:
+    """The directory of an embedded model, or the path as it is.
+
+        tinyworld/coupled, tinyworld/uncoupled      LLaVA-1.5, trained on the world's own text
+        tinyworld/qwen3_vl ...                      another family's shapes, no weights
 
     Raises:
-      ConfigError: an embedded world that there is not.
+      ConfigError: an embedded model that there is not.
     """
-    name = world_name(path)
-    return Path(path) if name is None else _BASES / name
+    if not str(path).startswith(PREFIX):
+        return path
+    name = str(path).removeprefix(PREFIX)
+    known = [*WORLDS, *UNTRAINED]
+    if name not in known:
+        raise ConfigError(
+            f"model.path: found {path!r}, wanted one of {[PREFIX + n for n in known]}"
+        )
+    return _BASES / name
 
 
-def write_base(directory: str | Path) -> None:
+def write_base(directory: str | Path, family: str = "llava") -> None:
     """Writes config, tokenizer, chat template and processor files; weights are left alone."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = words.vocabulary()
+    config, images, processor = FAMILIES[family](vocabulary)
     files = {
-        "config.json": _config(vocabulary),
-        "generation_config.json": {
-            "bos_token_id": vocabulary[words.BEGIN],
-            "eos_token_id": vocabulary[words.END],
-            "pad_token_id": vocabulary[words.PAD],
-        },
-        "preprocessor_config.json": _preprocessor(),
-        "processor_config.json": {
-            "image_token": IMAGE_MARK,
-            "num_additional_image_tokens": 1,
-            "patch_size": PATCH,
-            "processor_class": "LlavaProcessor",
-            "vision_feature_select_strategy": "default",
-        },
-        "tokenizer_config.json": _tokenizer_config(),
+        "config.json": config,
+        "generation_config.json": special_ids(vocabulary),
+        "preprocessor_config.json": images,
+        "processor_config.json": processor,
+        "tokenizer_config.json": _tokenizer_config(processor["processor_class"]),
     }
     for name, content in files.items():
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
@@ -92,87 +93,7 @@ def write_base(directory: str | Path) -> None:
     _tokenizer(vocabulary).save(str(directory / "tokenizer.json"))
 
 
-def _config(vocabulary: dict[str, int]) -> dict[str, Any]:
-    """config.json: a CLIP tower of 4 layers, a projector, a Llama of 4 layers."""
-    ids = {
-        "bos_token_id": vocabulary[words.BEGIN],
-        "eos_token_id": vocabulary[words.END],
-        "pad_token_id": vocabulary[words.PAD],
-    }
-    return {
-        "architectures": ["LlavaForConditionalGeneration"],
-        "dtype": "bfloat16",
-        "image_seq_length": (SIZE // PATCH) ** 2,
-        "image_token_index": vocabulary[IMAGE_MARK],
-        "model_type": "llava",
-        "multimodal_projector_bias": True,
-        "pad_token_id": ids["pad_token_id"],
-        "projector_hidden_act": "gelu",
-        "text_config": _text_config(len(vocabulary), ids),
-        "tie_word_embeddings": False,
-        "vision_config": _vision_config(),
-        "vision_feature_layer": -2,
-        "vision_feature_select_strategy": "default",
-    }
-
-
-def _text_config(vocab_size: int, ids: dict[str, int]) -> dict[str, Any]:
-    return {
-        **ids,
-        "attention_bias": False,
-        "head_dim": 32,
-        "hidden_act": "silu",
-        "hidden_size": 128,
-        "initializer_range": 0.02,
-        "intermediate_size": 384,
-        "max_position_embeddings": 1024,
-        "mlp_bias": False,
-        "model_type": "llama",
-        "num_attention_heads": 4,
-        "num_hidden_layers": 4,
-        "num_key_value_heads": 4,
-        "rms_norm_eps": 1e-5,
-        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
-        "tie_word_embeddings": False,
-        "vocab_size": vocab_size,
-    }
-
-
-def _vision_config() -> dict[str, Any]:
-    return {
-        "hidden_act": "quick_gelu",
-        "hidden_size": 96,
-        "image_size": SIZE,
-        "intermediate_size": 384,
-        "layer_norm_eps": 1e-5,
-        "model_type": "clip_vision_model",
-        "num_attention_heads": 4,
-        "num_channels": 3,
-        "num_hidden_layers": 4,
-        "patch_size": PATCH,
-        "projection_dim": 96,
-    }
-
-
-def _preprocessor() -> dict[str, Any]:
-    side = {"height": SIZE, "width": SIZE}
-    return {
-        "crop_size": side,
-        "do_center_crop": False,
-        "do_convert_rgb": True,
-        "do_normalize": True,
-        "do_rescale": True,
-        "do_resize": True,
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_processor_type": "CLIPImageProcessor",
-        "image_std": [0.5, 0.5, 0.5],
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-        "size": side,
-    }
-
-
-def _tokenizer_config() -> dict[str, Any]:
+def _tokenizer_config(processor: str) -> dict[str, Any]:
     return {
         "bos_token": words.BEGIN,
         "clean_up_tokenization_spaces": False,
@@ -182,7 +103,7 @@ def _tokenizer_config() -> dict[str, Any]:
         "model_max_length": 1024,
         "pad_token": words.PAD,
         "padding_side": "left",
-        "processor_class": "LlavaProcessor",
+        "processor_class": processor,
         "tokenizer_class": "PreTrainedTokenizerFast",
         "unk_token": words.UNKNOWN,
     }

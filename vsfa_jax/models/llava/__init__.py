@@ -4,17 +4,17 @@ from vsfa_jax.models.llava.config import read_config
 from vsfa_jax.models.llava.model import Llava as Model
 from vsfa_jax.models.llava.processor import Processor
 from vsfa_jax.models.llava.sharding import SHARDING
-from vsfa_jax.models.llava.weights import CANONICAL, IGNORED, RULES
+from vsfa_jax.models.llava.weights import IGNORED, LAYOUT, rules
 
 MODEL_TYPE = "llava"
 
 __all__ = [
-    "CANONICAL",
     "IGNORED",
+    "LAYOUT",
     "MODEL_TYPE",
-    "RULES",
     "SHARDING",
     "Model",
     "Processor",
     "read_config",
+    "rules",
 ]

@@ -1,0 +1,35 @@
+"""LoRA on Qwen3-VL-8B-Instruct, language model and projector, at its own resolution.
+
+python -m vsfa_jax.train --config=configs/qwen3_vl_8b.py \\
+    --workdir=runs/qwen3_vl_8b --config.data.path=DATA
+
+DATA is a folder made by `python -m vsfa_jax.data.build`. A row holds 4,096 tokens and the patches
+of two images of a megapixel. The base model is downloaded from the Hugging Face hub unless
+`--config.model.path` names a directory. Not run on an accelerator yet: its step and its memory
+are known from tests and from shapes alone.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+    """The differences from configs/base.py."""
+    config = base.get_config()
+    config.steps = 1000
+    config.batch_rows = 8
+    config.model.path = "Qwen/Qwen3-VL-8B-Instruct"
+    config.model.max_pixels = 1_048_576
+    config.model.dtype = "bfloat16"
+    config.lora.rank = 16
+    config.lora.alpha = 32.0
+    config.lora.targets = ("attention", "mlp", "projector")
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.warmup_steps = 30
+    config.data.path = "data/threat_vqa"
+    config.data.budgets = ((4096, 8192),)
+    config.data.num_threads = 8
+    config.mesh.data = 1
+    config.mesh.fsdp = -1
+    return config

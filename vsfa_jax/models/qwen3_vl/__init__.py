@@ -1,0 +1,20 @@
+"""The Qwen3-VL family."""
+
+from vsfa_jax.models.qwen3_vl.config import read_config
+from vsfa_jax.models.qwen3_vl.model import Qwen3VL as Model
+from vsfa_jax.models.qwen3_vl.processor import Processor
+from vsfa_jax.models.qwen3_vl.sharding import SHARDING
+from vsfa_jax.models.qwen3_vl.weights import IGNORED, LAYOUT, rules
+
+MODEL_TYPE = "qwen3_vl"
+
+__all__ = [
+    "IGNORED",
+    "LAYOUT",
+    "MODEL_TYPE",
+    "SHARDING",
+    "Model",
+    "Processor",
+    "read_config",
+    "rules",
+]

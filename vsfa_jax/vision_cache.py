@@ -1,0 +1,175 @@
+"""Features of a frozen tower, computed once and kept in a file beside the run.
+
+A small set of images is seen again in every epoch and by several questions, and a tower that is
+not trained says the same of them each time. What is kept is what the tower says of one segment
+(an image, or a tile of one), for segments do not see each other; equal ones are kept once.
+
+    WORKDIR/vision_cache/index.json      key, shape and dtype; segment -> its first row
+    WORKDIR/vision_cache/features.bin    [rows, S D] of the tower's last and DeepStack layers
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from vsfa_jax.core.errors import CheckpointError, ConfigError
+from vsfa_jax.core.paths import write_json
+from vsfa_jax.data.batch import FEATURES, Budget, Example, Vision, collate_row
+
+_INDEX, _ROWS = "index.json", "features.bin"
+
+
+class VisionCache:
+    """Examples with features in place of patches.
+
+    Args:
+      directory: made if need be; what is there is used again while `key` agrees.
+      model: its tower is run.
+      key: names what the features depend on: base weights, resolution.
+      budget: patches that are run together, at least those of the largest segment.
+
+    Raises:
+      ConfigError: several processes share the run; each would need the others' features.
+      CheckpointError: the folder cannot be written.
+    """
+
+    def __init__(self, directory: Path, model: Any, key: str, budget: Budget):
+        if jax.process_count() > 1:
+            raise ConfigError("model.cache_vision: found True, wanted False on several processes")
+        self.directory, self.model, self.key, self.budget = directory, model, key, budget
+        self._run = jax.jit(lambda model, vision: model.features(vision))
+        self._starts: dict[str, int] = {}
+        self._rows = 0
+        self._width, self._dtype = 0, np.dtype(np.float32)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{directory}: cannot be written: {error}") from error
+        self._open()
+
+    def fill(self, examples: Iterator[Example]) -> None:
+        """Computes what is missing for these examples."""
+        known, waiting, held = len(self._starts), dict[str, _Segment](), 0
+        for example in examples:
+            for segment in _segments(example):
+                if segment.key in self._starts or segment.key in waiting:
+                    continue
+                if held + segment.length > self.budget.patches:
+                    self._compute(list(waiting.values()))
+                    waiting, held = {}, 0
+                waiting[segment.key] = segment
+                held += segment.length
+        if waiting:
+            self._compute(list(waiting.values()))
+        self._save()
+        size, made = self._file().stat().st_size / 2**30, len(self._starts) - known
+        logging.info("vision cache: %d segments, %d new, %.2f GiB", known + made, made, size)
+
+    def replace(self, example: Example) -> Example:
+        """The example with its segments' features, and no pixels.
+
+        Raises:
+          KeyError: a segment was never computed.
+        """
+        if len(example.patches):
+            features = np.concatenate([self._read(segment) for segment in _segments(example)])
+        else:
+            features = np.zeros((0, self._width), self._dtype)
+        return dataclasses.replace(
+            example,
+            patches=np.zeros((len(example.patches), 0), np.float32),
+            patch_places={**example.patch_places, FEATURES: features},
+        )
+
+    def _read(self, segment: _Segment) -> np.ndarray:
+        row = self._width * self._dtype.itemsize
+        with self._file().open("rb") as file:
+            file.seek(self._starts[segment.key] * row)
+            data = file.read(segment.length * row)
+        return np.frombuffer(data, self._dtype).reshape(segment.length, self._width)
+
+    def _compute(self, segments: list[_Segment]) -> None:
+        """Runs the tower over segments side by side and appends what it says."""
+        row = collate_row([s.example for s in segments], self.budget, segments[0].example)
+        vision: Vision = jax.tree.map(lambda leaf: leaf[None], row.vision)
+        features = np.asarray(self._run(self.model, vision))  # [S, 1, P, D]
+        flat = features[:, 0].transpose(1, 0, 2).reshape(self.budget.patches, -1)
+        self._width, self._dtype = flat.shape[1], flat.dtype
+        at = 0
+        with self._file().open("ab") as file:
+            for segment in segments:
+                count = segment.length
+                file.write(np.ascontiguousarray(flat[at : at + count]).tobytes())
+                self._starts[segment.key] = self._rows
+                at, self._rows = at + count, self._rows + count
+
+    def _file(self) -> Path:
+        return self.directory / _ROWS
+
+    def _open(self) -> None:
+        """Takes up an earlier run's file, or begins an empty one."""
+        path = self.directory / _INDEX
+        found = json.loads(path.read_text()) if path.exists() else {}
+        if found.get("key") == self.key:
+            self._starts, self._rows = found["starts"], found["rows"]
+            self._width, self._dtype = found["width"], jnp.dtype(found["dtype"])
+            length = self._rows * self._width * self._dtype.itemsize
+            if self._file().exists() and self._file().stat().st_size >= length:
+                with self._file().open("r+b") as file:
+                    file.truncate(length)  # a run that was killed may have begun to append
+                return
+        self._starts, self._rows = {}, 0
+        self._file().write_bytes(b"")
+
+    def _save(self) -> None:
+        index = {"key": self.key, "width": self._width, "dtype": str(self._dtype)}
+        index["rows"] = self._rows
+        write_json(self.directory / _INDEX, {**index, "starts": self._starts})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Segment:
+    """One segment of an example as an example of its own, and a hash of what the tower reads."""
+
+    key: str
+    example: Example
+
+    @property
+    def length(self) -> int:
+        """Its patches."""
+        return len(self.example.patches)
+
+
+def _segments(example: Example) -> Iterator[_Segment]:
+    ends = np.flatnonzero(np.diff(example.patch_segments, append=-1)) + 1
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        here = slice(start, end)
+        places = {}
+        digest = hashlib.sha256(example.patches[here].tobytes())
+        for name, place in sorted(example.patch_places.items()):
+            part = place[here]
+            if name.endswith("_ids"):
+                part = (part - part.min() + 1).astype(part.dtype)
+            digest.update(name.encode() + part.tobytes())
+            places[name] = part
+        one = dataclasses.replace(
+            example,
+            tokens=example.tokens[:0],
+            trained=example.trained[:0],
+            positions=example.positions[:0],
+            image_index=example.image_index[:0],
+            patches=example.patches[here],
+            patch_segments=np.ones(end - start, np.int32),
+            patch_places=places,
+        )
+        yield _Segment(digest.hexdigest(), one)
