@@ -50,15 +50,18 @@ def get_config() -> ConfigDict:
     # Whether what a frozen tower says of each image is computed once and kept in
     # WORKDIR/vision_cache: about 1.2 MB an image of LLaVA-1.5, 38 MB a megapixel of Qwen3-VL-8B.
     model.cache_vision = False
-    # "weights": from *.safetensors. "random": drawn from `seed`; config.json alone is read.
+    # "weights": from *.safetensors. "random": drawn from `seed`; all other files are read.
     model.init = "weights"
-    # dtype of the frozen base and of what flows through it: "float32" or "bfloat16". What is
-    # trained is kept in float32.
+    # dtype of the base and of what flows through it: "float32" or "bfloat16". What is trained is
+    # kept in float32.
     model.dtype = "float32"
 
     config.train = train = ConfigDict()
     # "lora": an adapter beside the frozen base. "full": every parameter.
     train.mode = "lora"
+    # What is computed again in the backward pass to save memory: "none", or "blocks", of which
+    # only the inputs are kept.
+    train.remat = "none"
 
     config.lora = lora = ConfigDict()
     # Rank R of the update, A [D, R] B [R, F].

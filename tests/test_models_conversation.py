@@ -12,6 +12,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from vsfa_jax import models
 from vsfa_jax.core.errors import DataError
+from vsfa_jax.data.record import Message, Record
 
 CONVERSATION = tiny.conversation(
     ("system", "you help"),
@@ -73,23 +74,47 @@ def test_an_image_token_in_the_text_is_an_error(vlm):
 
 
 def test_training_ends_with_a_stop_token_where_the_template_writes_none(vlm):
-    """LLaVA-1.5's own template does not; a model trained on it would unlearn to stop."""
+    """LLaVA's own templates do not; a model trained on them would unlearn to stop.
+
+    What they write instead, here a full stop that is no word of the answer, is not trained.
+    """
     processor = vlm.processor
     closed = processor.encode(CONVERSATION, training=True)
     assert closed.tokens.tolist() == processor.encode(CONVERSATION).tokens.tolist()
     kept = processor.tokenizer.chat_template
     try:
         stop = processor.tokenizer.convert_ids_to_tokens(processor.stop_tokens[0])
-        processor.tokenizer.chat_template = kept.replace(f" {stop}", "")
+        processor.tokenizer.chat_template = kept.replace(f" {stop}", " :")
         processor.__dict__.pop("writes_stop")
         assert not processor.writes_stop
-        plain = processor.encode(CONVERSATION)
         closed = processor.encode(CONVERSATION, training=True)
-        assert closed.tokens.tolist() == [*plain.tokens.tolist(), processor.stop_tokens[0]]
-        assert closed.trained[-1] and not plain.trained[plain.tokens == closed.tokens[-1]].any()
+        said = words(vlm, closed.tokens[closed.trained])
+        assert said == ["a", "knife", "two", "red", stop]
+        assert words(vlm, closed.tokens)[-3:] == ["two", "red", stop]
+        plain = processor.encode(CONVERSATION)
+        assert words(vlm, plain.tokens)[-3:] == ["two", "red", ":"]
+        images = tuple(tiny.png(image) for image in CONVERSATION["images"])
+        said = tuple(Message(**message) for message in CONVERSATION["messages"])
+        assert processor.measure(Record("a", images, said)) == closed.lengths
     finally:
         processor.tokenizer.chat_template = kept
         processor.__dict__.pop("writes_stop")
+
+
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+def test_a_processors_own_template_goes_first(name, tmp_path):
+    """As in transformers; the published LLaVA checkpoints have theirs in such a file."""
+    directory = tiny.write("llava", tmp_path)
+    template = (directory / "chat_template.jinja").read_text()
+    (directory / name).write_text(json.dumps({"chat_template": template.replace("USER", "user")}))
+    turns = [("user", "what is red"), ("assistant", "blue")]
+    vlm = models.load(directory)
+    said = words(vlm, vlm.processor.encode(tiny.conversation(*turns)).tokens)
+    assert "user" in said and "USER" not in said
+    (directory / "chat_template.jinja").unlink()
+    assert "user" in words(
+        vlm, models.load(directory).processor.encode(tiny.conversation(*turns)).tokens
+    )
 
 
 @pytest.mark.parametrize("written", [True, False])

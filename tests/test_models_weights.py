@@ -155,6 +155,14 @@ def test_absent_config_key_is_an_error(copy, key):
         models.load(copy)
 
 
+def test_a_config_that_names_code_is_refused(copy):
+    config = json.loads((copy / "config.json").read_text())
+    config["auto_map"] = {"AutoModel": "modeling.Model"}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match="auto_map names code"):
+        models.load(copy)
+
+
 def test_foreign_family_is_an_error(copy):
     (copy / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(WeightsError, match="'bert', wanted one of"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 
 import jax
 import numpy as np
@@ -154,7 +155,7 @@ def test_function_and_gradients_equal_peft(name, kind, tmp_path):
     mean_loss(theirs, vlm, conversations).backward()
     parts = state.split(vlm.model, "lora")
     one = jax.tree.map(lambda x: x[None], batch)
-    gradients = jax.jit(lambda p, f, b: step.gradients(parts.graph, p, f, b))
+    gradients = jax.jit(lambda p, f, b: step.gradients(parts.structure, p, f, b))
     _, tokens, sums = gradients(parts.params, parts.frozen, one)
     ours = {name: np.asarray(leaf) / float(tokens) for name, leaf in by_name(sums).items()}
     keys = dict(peft_adapter.their_tensors(models.FAMILIES[vlm.family], vlm.model, ours))
@@ -241,3 +242,12 @@ def test_an_older_name_of_a_module_is_known(exported):
     save_file(older, directory / peft_adapter.WEIGHTS)
     _, found = peft_adapter.read(directory, family, skeleton)
     assert all(np.array_equal(found[part], leaf) for part, leaf in wanted.items())
+
+
+def test_an_adapter_that_changed_its_base_is_refused(exported):
+    (family, skeleton), directory = exported
+    path = directory / peft_adapter.CONFIG
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, "init_lora_weights": "pissa"}))
+    with pytest.raises(WeightsError, match="changed the base model's weights too"):
+        peft_adapter.read(directory, family, skeleton)

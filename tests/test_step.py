@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import speeds
@@ -20,6 +21,7 @@ from vsfa_jax import models, state, step
 from vsfa_jax.core.config import PARTS
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.models.parameters import by_name
+from vsfa_jax.models.remat import set_remat
 
 BUDGET = Budget(420, 400)
 FAMILIES = sorted(models.FAMILIES)
@@ -57,7 +59,9 @@ def test_packed_equals_unpacked(name, mode, tmp_path):
     results = []
     for batch in (packed, alone):
         total, tokens, grads = jax.jit(
-            lambda p, f, b: step.gradients(parts.graph, p, f, jax.tree.map(lambda x: x[None], b))
+            lambda p, f, b: step.gradients(
+                parts.structure, p, f, jax.tree.map(lambda x: x[None], b)
+            )
         )(parts.params, parts.frozen, batch)
         results.append((float(total), float(tokens), by_name(grads)))
     (loss, tokens, grads), (other_loss, other_tokens, other_grads) = results
@@ -129,7 +133,7 @@ def test_a_step_that_is_not_finite_changes_nothing(checkpoint):
     optimizer = training.optim.make_optimizer(training.OPTIMIZER)
     mesh = training.make_mesh(1, 1, 1)
     begin = state.create_state(parts.params, optimizer, models.FAMILIES["llava"], mesh)
-    train_step = jax.jit(step.make_train_step(parts.graph, optimizer))
+    train_step = jax.jit(step.make_train_step(parts.structure, optimizer))
     end, out = train_step(begin, parts.frozen, jax.tree.map(lambda x: x[None], batch))
     assert not out["finite"]
     assert int(end.step) == 0
@@ -144,10 +148,12 @@ def test_each_part_has_its_own_rate(checkpoint):
     for rates in ({}, {"vision": 0.5, "projector": 0.0}):
         kept = [part for part in PARTS if rates.get(part, 1.0)]
         parts = state.split(vlm.model, "full", kept)
-        config = training.dataclasses.replace(training.OPTIMIZER, warmup_steps=0, rates=rates)
+        config = training.dataclasses.replace(
+            training.OPTIMIZER, warmup_steps=0, clip_norm=1e9, rates=rates
+        )
         optimizer = training.optim.make_optimizer(config)
         begin = state.create_state(parts.params, optimizer, models.FAMILIES["llava"], mesh)
-        train_step = jax.jit(step.make_train_step(parts.graph, optimizer))
+        train_step = jax.jit(step.make_train_step(parts.structure, optimizer))
         end, _ = train_step(begin, parts.frozen, jax.tree.map(lambda x: x[None], batch))
         before, after = by_name(begin.params), by_name(end.params)
         moved[bool(rates)] = {n: np.asarray(after[n] - before[n]) for n in before}
@@ -175,3 +181,37 @@ def test_the_table_of_parameters_counts_every_one(checkpoint):
     assert counts["all"] == [trained, sum(leaf.size for leaf in leaves.values()) - trained]
     assert [sum(counts[part][i] for part in PARTS) for i in (0, 1)] == counts["all"]
     assert all(counts[part][0] > 0 for part in PARTS)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_blocks_computed_again_give_the_same_gradients(name, tmp_path):
+    """And fewer bytes are kept for the backward pass."""
+    vlm = training.adapted(written(name, tmp_path), moved=True)
+    batch = training.rows(vlm, [training.examples(vlm, 2)], Budget(300, 300))
+    one, found = jax.tree.map(lambda x: x[None], batch), {}
+    for remat in (False, True):
+        set_remat(vlm.model, remat)
+        parts = state.split(vlm.model, "lora")
+        gradients = jax.jit(lambda p, f, b, s=parts.structure: step.gradients(s, p, f, b))
+        compiled = gradients.lower(parts.params, parts.frozen, one).compile()
+        found[remat] = (
+            by_name(compiled(parts.params, parts.frozen, one)[2]),
+            compiled.memory_analysis().temp_size_in_bytes,
+        )
+    training.assert_same_gradients(found[False][0], found[True][0])
+    assert found[True][1] < found[False][1]
+
+
+def test_what_is_trained_whole_is_computed_in_the_models_dtype(checkpoint):
+    """So that base and tuned model differ by training alone; an adapter stays float32."""
+    batch = steps_of_rows(models.load(checkpoint), 1)[0]
+    base = models.load(checkpoint, dtype=jnp.bfloat16)
+    wanted = np.asarray(base.logits(batch))
+    parts = state.split(base.model, "full", dtype=jnp.bfloat16)
+    wide = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), parts.params)
+    again = training.dataclasses.replace(base, model=parts.merge(wide))
+    np.testing.assert_array_equal(np.asarray(again.logits(batch)), wanted)
+    adapted = training.adapted(checkpoint)
+    split = state.split(adapted.model, "lora", dtype=jnp.bfloat16)
+    leaves = by_name(split.merge())
+    assert all(leaf.dtype == jnp.float32 for name, leaf in leaves.items() if "/adapter/" in name)

@@ -35,7 +35,7 @@ def loss_and_gradients(vlm, examples):
     batch = collate(rows, Budget(*(sum(size) for size in sizes)), examples[0])
     parts = state.split(vlm.model, "lora")
     one = jax.tree.map(lambda leaf: leaf[None], batch)
-    gradients = jax.jit(lambda p, f, b: step.gradients(parts.graph, p, f, b))
+    gradients = jax.jit(lambda p, f, b: step.gradients(parts.structure, p, f, b))
     total, tokens, sums = gradients(parts.params, parts.frozen, one)
     return float(total / tokens), by_name(sums)
 
@@ -80,3 +80,24 @@ def test_another_base_begins_anew_and_a_torn_file_too(vlm, tmp_path):
     torn = cache_of(vlm, tmp_path, key="other")
     torn.fill(iter([example]))
     assert (tmp_path / "features.bin").read_bytes() == data
+
+
+def test_conversations_without_images_have_no_features(vlm, tmp_path):
+    example = vlm.processor.encode(tiny.conversation(("user", "what"), ("assistant", "no")))
+    other = training.examples(vlm, 9)[8]
+    cache = cache_of(vlm, tmp_path)
+    cache.fill(iter([example]))
+    alone = cache.replace(example).patch_places["features"]
+    cache.fill(iter([other]))
+    beside = cache.replace(other).patch_places["features"]
+    assert len(alone) == 0 and len(beside) == len(other.patches)
+    assert alone.shape[1:] == beside.shape[1:] and alone.dtype == beside.dtype
+
+
+def test_a_damaged_index_begins_anew(vlm, tmp_path):
+    example = training.examples(vlm, 9)[8]
+    cache_of(vlm, tmp_path).fill(iter([example]))
+    (tmp_path / "index.json").write_text("{")
+    again = cache_of(vlm, tmp_path)
+    again.fill(iter([example]))
+    assert len(again.replace(example).patch_places["features"]) == len(example.patches)

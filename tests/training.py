@@ -106,7 +106,7 @@ def run(
     split = state.split(vlm.model, mode)
     optimizer = optim.make_optimizer(OPTIMIZER)
     current = state.create_state(split.params, optimizer, models.FAMILIES[vlm.family], mesh)
-    train_step = step.jit_train_step(split.graph, optimizer, current)
+    train_step = step.jit_train_step(split.structure, optimizer, current)
     sharding = batch_sharding(mesh, micro_batches=True)
 
     def put(batch: Batch) -> Batch:
@@ -114,7 +114,7 @@ def run(
             lambda x: jax.device_put(x.reshape(micro_batches, -1, *x.shape[1:]), sharding), batch
         )
 
-    gradients = jax.jit(lambda p, f, b: step.gradients(split.graph, p, f, b))
+    gradients = jax.jit(lambda p, f, b: step.gradients(split.structure, p, f, b))
     first = by_name(gradients(current.params, split.frozen, put(batches[0]))[2])
     first = {name: np.asarray(leaf) for name, leaf in first.items()}
     losses = []

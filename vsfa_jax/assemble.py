@@ -16,6 +16,7 @@ from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.sources import Source, open_source
 from vsfa_jax.mesh import make_mesh
 from vsfa_jax.models.parameters import by_name, map_named
+from vsfa_jax.models.remat import set_remat
 from vsfa_jax.models.sharding import parameter_sharding
 from vsfa_jax.optim import OptimizerConfig
 
@@ -53,13 +54,15 @@ def assemble(settings: Settings) -> Assembly:
     """
     mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     vlm = load_base(settings, mesh)
+    set_remat(vlm.model, settings.train.remat == "blocks")
     family = models.FAMILIES[vlm.family]
     adapted = []
     if settings.train.mode == "lora":
         key = jax.random.fold_in(jax.random.key(settings.seed), _LORA_STREAM)
         adapted = lora.attach(vlm.model, adapter_config(settings), key)
-    rates = part_rates(settings)
-    split = state.split(vlm.model, settings.train.mode, [part for part in rates if rates[part]])
+    rates, dtype = part_rates(settings), jnp.dtype(settings.model.dtype)
+    parts = [part for part in rates if rates[part]]
+    split = state.split(vlm.model, settings.train.mode, parts, dtype)
     if not by_name(split.params):
         raise ConfigError("nothing is trained: every part that lora.targets names has rate 0")
     params = map_named(
@@ -79,8 +82,9 @@ def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
     """
     model, dtype = settings.model, jnp.dtype(settings.model.dtype)
     options = (model.max_pixels, model.completed_from)
-    directory = models.resolve(tinyworld.resolve_model(model.path), model.revision)
-    if model.init == "random":
+    path, random = tinyworld.resolve_model(model.path), model.init == "random"
+    directory = models.resolve(path, model.revision, weights=not random)
+    if random:
         return models.initialize(directory, settings.seed, dtype, mesh, *options)
     return models.load(directory, dtype, mesh, *options)
 

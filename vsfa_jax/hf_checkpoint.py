@@ -17,12 +17,13 @@ from safetensors.numpy import save_file
 
 from vsfa_jax.core.errors import WeightsError
 from vsfa_jax.lora import linears
-from vsfa_jax.models.checkpoint_files import tensor_files
-from vsfa_jax.models.linear import merged_kernel
+from vsfa_jax.models.checkpoint_files import read_json, tensor_files
+from vsfa_jax.models.linear import Linear, merged_kernel
 from vsfa_jax.models.parameters import by_name
 from vsfa_jax.models.weights import their_tensors
 
 SHARD_BYTES = 4 * 2**30
+_KEPT = (".json", ".jinja", ".txt", ".model")
 
 
 def write(
@@ -46,13 +47,25 @@ def write(
     Raises:
       WeightsError: what was written does not read back, or a merged adapter changes nothing.
     """
-    shutil.copytree(source, directory, ignore=shutil.ignore_patterns("*.safetensors*"))
+    directory.mkdir()
+    for path in sorted(source.iterdir()):
+        if path.suffix in _KEPT and not path.name.endswith(".index.json"):
+            shutil.copyfile(path, directory / path.name)
+    _say_dtype(directory / "config.json", dtype)
     tensors = their_tensors(family, model.config, _Merged(model), dtype)
     weight_map = _write_shards(directory, tensors, shard_bytes)
     _check(directory, family, model, dtype, weight_map)
 
 
-class _Merged(Mapping[str, jax.Array]):
+def _say_dtype(path: Path, dtype: Any) -> None:
+    """config.json with the dtype that the tensors now have, under whichever key it stands."""
+    config = read_json(path)
+    key = "torch_dtype" if "torch_dtype" in config else "dtype"
+    config[key] = str(np.dtype(dtype))
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+class _Merged(Mapping[str, Any]):
     """Every parameter by name; a kernel's adapter is merged when it is asked for."""
 
     def __init__(self, model: nnx.Module):
@@ -71,16 +84,34 @@ class _Merged(Mapping[str, jax.Array]):
         """The parameter without its adapter."""
         return self._values[name]
 
-    def __getitem__(self, name: str) -> jax.Array:
-        if name in self._adapted:
-            return jax.jit(merged_kernel)(self._adapted[name])
-        return self._values[name]
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._adapted:
+            return self._values[name]
+        stacked = self._values[name].ndim == 3
+        layer = self._adapted[name]
+        return _Layers(layer) if stacked else jax.jit(merged_kernel)(layer)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class _Layers:
+    """A stacked kernel, merged one layer at a time: whole, in float32, it may not fit."""
+
+    def __init__(self, stacked: Linear):
+        self._stacked = stacked
+        self._merge = jax.jit(
+            lambda stacked, number: merged_kernel(jax.tree.map(lambda leaf: leaf[number], stacked))
+        )
+
+    def __len__(self) -> int:
+        return len(self._stacked.kernel[...])
+
+    def __getitem__(self, number: int) -> jax.Array:
+        return self._merge(self._stacked, number)
 
 
 def _write_shards(

@@ -18,7 +18,7 @@ from vsfa_jax import models, peft_adapter, tinyworld
 from vsfa_jax.assemble import assemble
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
-from vsfa_jax.core.config import Settings, to_dict
+from vsfa_jax.core.config import PARTS, Settings, to_dict
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.models.parameters import by_name
 from vsfa_jax.provenance import manifest
@@ -33,7 +33,9 @@ def import_peft(settings: Settings, workdir: Path, adapter: Path) -> None:
     """
     if workdir.exists():
         raise ConfigError(f"--workdir: {workdir} exists; wanted a new path")
-    family, skeleton = models.skeleton(tinyworld.resolve_model(settings.model.path))
+    base = settings.model
+    directory = models.resolve(tinyworld.resolve_model(base.path), base.revision)
+    family, skeleton = models.skeleton(directory, base.completed_from)
     found, values = peft_adapter.read(adapter, family, skeleton)
     lora = dataclasses.replace(
         settings.lora,
@@ -44,7 +46,9 @@ def import_peft(settings: Settings, workdir: Path, adapter: Path) -> None:
         rank_stabilized=found.rank_stabilized,
     )
     train = dataclasses.replace(settings.train, mode="lora")
-    settings = dataclasses.replace(settings, lora=lora, train=train)
+    rates = {f"{part}_rate": 1.0 for part in PARTS}  # the adapter says what was trained
+    optimizer = dataclasses.replace(settings.optimizer, **rates)
+    settings = dataclasses.replace(settings, lora=lora, train=train, optimizer=optimizer)
     assembly = assemble(settings)
     shapes = by_name(assembly.split.params)
     peft_adapter.check_shapes(values, shapes, adapter)

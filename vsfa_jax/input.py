@@ -28,7 +28,10 @@ from vsfa_jax.mesh import batch_sharding
 from vsfa_jax.vision_cache import VisionCache
 
 _NAMED = 20  # dropped records that the log names
-_TEMPLATE_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+_TEMPLATE_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+    *("chat_template.jinja", "chat_template.json"),
+)
 _RESOLUTION_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
@@ -186,7 +189,7 @@ def _cached(
 
 
 def template_hash(processor: Any) -> str:
-    """What turns text into tokens: tokenizer and chat template."""
+    """What turns text into tokens, and ends it: tokenizer, chat template, stop tokens."""
     return hash_files(_present(processor.directory, _TEMPLATE_FILES))
 
 

@@ -36,6 +36,9 @@ _PLAIN: Mapping[str, object] = {
     **{"rank_pattern": {}, "alpha_pattern": {}},
 }
 
+# Beginnings of an adapter that leave the base model as it is.
+_SAME_BASE = (True, False, None, "gaussian", "eva", "orthogonal")
+
 
 def write(
     directory: Path,
@@ -106,6 +109,11 @@ def read(
     for key, plain in _PLAIN.items():
         if settings.get(key) not in (plain, None, []):
             raise WeightsError(f"{directory / CONFIG}: {key}: found {settings[key]!r}")
+    if settings.get("init_lora_weights", True) not in _SAME_BASE:
+        raise WeightsError(
+            f"{directory / CONFIG}: init_lora_weights: found {settings['init_lora_weights']!r}, "
+            "which changed the base model's weights too"
+        )
     if settings.get("peft_type") != "LORA":
         raise WeightsError(f"{directory / CONFIG}: peft_type: wanted 'LORA'")
     try:
@@ -129,10 +137,10 @@ def check_shapes(values: Mapping[str, Any], shapes: Mapping[str, Any], path: Pat
     Raises:
       WeightsError: it names the part.
     """
-    for name, leaf in shapes.items():
-        found = values[name].shape if name in values else None
-        if found != leaf.shape:
-            raise WeightsError(f"{path}: {name}: found {found}, wanted {leaf.shape}")
+    for name in sorted({*shapes, *values}):
+        found, wanted = (tree[name].shape if name in tree else None for tree in (values, shapes))
+        if found != wanted:
+            raise WeightsError(f"{path}: {name}: found {found}, wanted {wanted}")
 
 
 def _layer_rules(family: ModuleType, model: Any) -> dict[str, Rule]:

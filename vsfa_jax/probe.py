@@ -29,7 +29,7 @@ class Probe:
     ):
         self.settings, self.assembly = settings, assembly
         self.held_out = make_input(settings, assembly.vlm.processor, "validation", workdir, cache)
-        self.eval_step = jax.jit(step.make_eval_step(assembly.split.graph))
+        self.eval_step = jax.jit(step.make_eval_step(assembly.split.structure))
         self.cases: list[Case] = []
         if settings.probe.per_kind:
             self.cases = benchmarks.load(

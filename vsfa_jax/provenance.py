@@ -50,8 +50,10 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
       ConfigError: its settings are of another version of the program.
     """
     run = load(read_config(workdir))
-    own = {name: getattr(settings.model, name) for name in ("path", "dtype", "revision")}
-    model = dataclasses.replace(run.model, **own)
+    said = settings.model
+    is_other = said.revision or said.path != run.model.path
+    revision = said.revision if is_other else run.model.revision
+    model = dataclasses.replace(run.model, path=said.path, dtype=said.dtype, revision=revision)
     kept = {name: getattr(settings, name) for name in ("mesh", "eval", "probe", "study")}
     return dataclasses.replace(run, model=model, **kept)
 

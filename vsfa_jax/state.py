@@ -36,32 +36,62 @@ class TrainState:
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
-    """A model taken apart: merge(graph, params, frozen) is the model."""
+class Structure:
+    """What a model is besides its arrays.
+
+    Attributes:
+      graph: nnx's.
+      dtype: that trained parameters of the model itself are computed in; an adapter keeps float32.
+    """
 
     graph: Any
+    dtype: Any
+
+    def model(self, params: nnx.State, frozen: nnx.State) -> nnx.Module:
+        """The model with these arrays."""
+        return nnx.merge(self.graph, map_named(self._cast, params), frozen)
+
+    def _cast(self, name: str, leaf: jax.Array) -> jax.Array:
+        return leaf if "/adapter/" in name else leaf.astype(self.dtype)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A model taken apart.
+
+    Attributes:
+      structure: hashable; `structure.model(params, frozen)` is the model.
+      params: what is trained, float32.
+      frozen: the rest.
+    """
+
+    structure: Structure
     params: nnx.State
     frozen: nnx.State
 
     def merge(self, params: nnx.State | None = None) -> nnx.Module:
         """The model, with other trained parameters if given."""
-        return nnx.merge(self.graph, self.params if params is None else params, self.frozen)
+        return self.structure.model(self.params if params is None else params, self.frozen)
 
 
-def split(model: nnx.Module, mode: str, parts: Collection[str] = PARTS) -> Split:
+def split(
+    model: nnx.Module, mode: str, parts: Collection[str] = PARTS, dtype: Any = jnp.float32
+) -> Split:
     """Takes a model apart.
 
     Args:
       model: as it was loaded, with an adapter if one is trained.
       mode: "lora" trains adapters only, "full" everything.
       parts: what else is trained is frozen.
+      dtype: that a fully trained model is computed in.
     """
     trained = nnx.LoRAParam if mode == "lora" else nnx.Param
 
     def is_trained(path: tuple[Any, ...], leaf: Any) -> bool:
         return isinstance(leaf, trained) and part_of(str(path[0])) in parts
 
-    return Split(*nnx.split(model, is_trained, ...))
+    graph, params, frozen = nnx.split(model, is_trained, ...)
+    return Split(Structure(graph, dtype), params, frozen)
 
 
 def describe(split: Split) -> str:

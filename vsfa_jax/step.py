@@ -11,7 +11,7 @@ import optax
 from flax import nnx
 
 from vsfa_jax.data.batch import Batch
-from vsfa_jax.state import TrainState
+from vsfa_jax.state import Structure, TrainState
 
 Metrics = dict[str, jax.Array]
 
@@ -24,12 +24,12 @@ def loss_sum(model: Any, batch: Batch) -> tuple[jax.Array, jax.Array]:
 
 
 def gradients(
-    graph: Any, params: nnx.State, frozen: nnx.State, batches: Batch
+    structure: Structure, params: nnx.State, frozen: nnx.State, batches: Batch
 ) -> tuple[jax.Array, jax.Array, nnx.State]:
     """Loss sum, token count and gradient of the loss *sum*, over batches [M, B, ...]."""
 
     def loss(params: nnx.State, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return loss_sum(nnx.merge(graph, params, frozen), batch)
+        return loss_sum(structure.model(params, frozen), batch)
 
     def accumulate(carry: tuple[Any, ...], batch: Batch) -> tuple[tuple[Any, ...], None]:
         total, tokens, sums = carry
@@ -43,7 +43,7 @@ def gradients(
 
 
 def jit_train_step(
-    graph: Any, optimizer: optax.GradientTransformation, state: TrainState
+    structure: Structure, optimizer: optax.GradientTransformation, state: TrainState
 ) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
     """The jitted step; it takes the state's buffers and gives the new one the same shardings.
 
@@ -51,12 +51,12 @@ def jit_train_step(
     compile again.
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
-    train_step = make_train_step(graph, optimizer)
+    train_step = make_train_step(structure, optimizer)
     return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
 
 
 def make_train_step(
-    graph: Any, optimizer: optax.GradientTransformation
+    structure: Structure, optimizer: optax.GradientTransformation
 ) -> Callable[[TrainState, nnx.State, Batch], tuple[TrainState, Metrics]]:
     """The step before jit: (state, frozen, batches [M, B, ...]) -> (state, metrics).
 
@@ -67,7 +67,7 @@ def make_train_step(
     def train_step(
         state: TrainState, frozen: nnx.State, batches: Batch
     ) -> tuple[TrainState, Metrics]:
-        total, tokens, sums = gradients(graph, state.params, frozen, batches)
+        total, tokens, sums = gradients(structure, state.params, frozen, batches)
         grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(tokens, 1), sums)
         norm = optax.tree.norm(grads)
         updates, moments = optimizer.update(grads, state.optimizer, state.params)
@@ -86,14 +86,14 @@ def make_train_step(
 
 
 def make_eval_step(
-    graph: Any,
+    structure: Structure,
 ) -> Callable[[nnx.State, nnx.State, Batch], tuple[jax.Array, jax.Array]]:
     """The held-out loss: (params, frozen, batches [M, B, ...]) -> (loss sum, trained tokens)."""
 
     def eval_step(
         params: nnx.State, frozen: nnx.State, batches: Batch
     ) -> tuple[jax.Array, jax.Array]:
-        model = nnx.merge(graph, params, frozen)
+        model = structure.model(params, frozen)
         losses, tokens = jax.lax.map(lambda batch: loss_sum(model, batch), batches)
         return losses.sum(), tokens.sum()
 

@@ -4,7 +4,7 @@ A small set of images is seen again in every epoch and by several questions, and
 not trained says the same of them each time. What is kept is what the tower says of one segment
 (an image, or a tile of one), for segments do not see each other; equal ones are kept once.
 
-    WORKDIR/vision_cache/index.json      key, shape and dtype; segment -> its first row
+    WORKDIR/vision_cache/index.json      key; segment -> its first row
     WORKDIR/vision_cache/features.bin    [rows, S D] of the tower's last and DeepStack layers
 """
 
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -27,6 +26,7 @@ from vsfa_jax.core.paths import write_json
 from vsfa_jax.data.batch import FEATURES, Budget, Example, Vision, collate_row
 
 _INDEX, _ROWS = "index.json", "features.bin"
+_SAVED_EVERY = 50  # runs of the tower, for what is in the index outlives a kill
 
 
 class VisionCache:
@@ -50,7 +50,8 @@ class VisionCache:
         self._run = jax.jit(lambda model, vision: model.features(vision))
         self._starts: dict[str, int] = {}
         self._rows = 0
-        self._width, self._dtype = 0, np.dtype(np.float32)
+        self._width = model.num_kept_layers * model.config.vision.blocks.width
+        self._dtype = np.dtype(model.vision.patch_embedding.kernel[...].dtype)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -59,14 +60,17 @@ class VisionCache:
 
     def fill(self, examples: Iterator[Example]) -> None:
         """Computes what is missing for these examples."""
-        known, waiting, held = len(self._starts), dict[str, _Segment](), 0
+        known, runs = len(self._starts), 0
+        waiting, held = dict[str, _Segment](), 0
         for example in examples:
             for segment in _segments(example):
                 if segment.key in self._starts or segment.key in waiting:
                     continue
                 if held + segment.length > self.budget.patches:
                     self._compute(list(waiting.values()))
-                    waiting, held = {}, 0
+                    waiting, held, runs = {}, 0, runs + 1
+                    if runs % _SAVED_EVERY == 0:
+                        self._save()
                 waiting[segment.key] = segment
                 held += segment.length
         if waiting:
@@ -104,7 +108,6 @@ class VisionCache:
         vision: Vision = jax.tree.map(lambda leaf: leaf[None], row.vision)
         features = np.asarray(self._run(self.model, vision))  # [S, 1, P, D]
         flat = features[:, 0].transpose(1, 0, 2).reshape(self.budget.patches, -1)
-        self._width, self._dtype = flat.shape[1], flat.dtype
         at = 0
         with self._file().open("ab") as file:
             for segment in segments:
@@ -118,11 +121,12 @@ class VisionCache:
 
     def _open(self) -> None:
         """Takes up an earlier run's file, or begins an empty one."""
-        path = self.directory / _INDEX
-        found = json.loads(path.read_text()) if path.exists() else {}
+        try:
+            found = json.loads((self.directory / _INDEX).read_bytes())
+        except (OSError, ValueError):  # none yet, or torn: the features are computed again
+            found = {}
         if found.get("key") == self.key:
             self._starts, self._rows = found["starts"], found["rows"]
-            self._width, self._dtype = found["width"], jnp.dtype(found["dtype"])
             length = self._rows * self._width * self._dtype.itemsize
             if self._file().exists() and self._file().stat().st_size >= length:
                 with self._file().open("r+b") as file:
@@ -132,9 +136,8 @@ class VisionCache:
         self._file().write_bytes(b"")
 
     def _save(self) -> None:
-        index = {"key": self.key, "width": self._width, "dtype": str(self._dtype)}
-        index["rows"] = self._rows
-        write_json(self.directory / _INDEX, {**index, "starts": self._starts})
+        index = {"key": self.key, "rows": self._rows, "starts": self._starts}
+        write_json(self.directory / _INDEX, index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,6 +154,8 @@ class _Segment:
 
 
 def _segments(example: Example) -> Iterator[_Segment]:
+    if not len(example.patches):
+        return
     ends = np.flatnonzero(np.diff(example.patch_segments, append=-1)) + 1
     for start, end in zip([0, *ends[:-1]], ends, strict=True):
         here = slice(start, end)

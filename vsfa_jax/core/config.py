@@ -98,6 +98,7 @@ class Train:
     """What is trained."""
 
     mode: Annotated[str, OneOf(("lora", "full"))]
+    remat: Annotated[str, OneOf(("none", "blocks"))]
 
 
 @dataclasses.dataclass(frozen=True)

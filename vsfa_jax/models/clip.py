@@ -19,7 +19,8 @@ from flax import nnx
 from vsfa_jax.data.batch import Vision
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import LayerNorm
-from vsfa_jax.models.vit import VitConfig, stacked_blocks
+from vsfa_jax.models.remat import rematerialised
+from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
 
 # Of random position and class embeddings: about as large as a picture's patch embeddings, for much
 # smaller ones drown in them, and a tower that knows no places learns none for a long time.
@@ -38,6 +39,8 @@ class ClipConfig:
 
 class ClipTower(nnx.Module):
     """Patches -> features of the layer that the projector reads."""
+
+    remat = False
 
     def __init__(self, config: ClipConfig, key: jax.Array):
         self.config = config
@@ -59,5 +62,9 @@ class ClipTower(nnx.Module):
         x = x + jnp.where(is_class[..., None], self.class_embedding[...], 0)
         x = self.pre_norm(x + self.position_embedding[...][positions])
         used = jax.tree.map(lambda leaf: leaf[: self.config.num_used_layers], self.layers)
-        x, _ = jax.lax.scan(lambda x, layer: (layer(x, vision.segment_ids, None), None), x, used)
+
+        def run(x: jax.Array, layer: VitBlock) -> tuple[jax.Array, None]:
+            return layer(x, vision.segment_ids, None), None
+
+        x, _ = jax.lax.scan(rematerialised(run, self.remat), x, used)
         return x[None]

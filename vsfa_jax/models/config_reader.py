@@ -155,3 +155,37 @@ def tower_theta(vision: Raw) -> float:
     if get(rope, "rope_type") != "axial":
         raise WeightsError(f"{_FILE}: vision_config.rope_parameters: found {rope}, wanted 'axial'")
     return float(get(rope, "rope_theta"))
+
+
+def mrope_sections(text: Raw) -> tuple[int, int, int]:
+    """Of the H / 2 rotary pairs, how many turn by time, row and column.
+
+    Raises:
+      WeightsError: absent, or not three that make H / 2.
+    """
+    sections, half = get(rope_parameters(text), "mrope_section"), head_size(text) // 2
+    if len(sections) != 3 or sum(sections) != half:
+        raise WeightsError(
+            f"{_FILE}: mrope_section: found {sections}, wanted three that make {half}"
+        )
+    time, row, column = sections
+    return time, row, column
+
+
+def read_qwen_blocks(vision: Raw, *, norm: str, epsilon: float, gated: bool) -> VitConfig:
+    """Shapes of a Qwen tower's blocks.
+
+    Raises:
+      WeightsError: a key is absent.
+    """
+    return VitConfig(
+        width=get(vision, "hidden_size"),
+        hidden=get(vision, "intermediate_size"),
+        num_layers=get(vision, "depth"),
+        num_heads=get(vision, "num_heads"),
+        norm=norm,
+        norm_epsilon=epsilon,
+        activation=activation(vision, "hidden_act"),
+        gated=gated,
+        fused_qkv=True,
+    )

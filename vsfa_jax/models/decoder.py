@@ -12,6 +12,7 @@ from flax import nnx
 from vsfa_jax.kernels.attention import attention
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import RMSNorm
+from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rope, Rotary, rotate
 
 KeysValues = tuple[jax.Array, jax.Array]
@@ -101,7 +102,13 @@ class Cache:
 
 
 class Decoder(nnx.Module):
-    """Token embedding, blocks stacked over L, final norm and vocabulary head."""
+    """Token embedding, blocks stacked over L, final norm and vocabulary head.
+
+    Attributes:
+      remat: whether a block's inside is computed again in the backward pass.
+    """
+
+    remat = False
 
     def __init__(self, config: DecoderConfig, key: jax.Array):
         self.config = config
@@ -156,7 +163,7 @@ class Decoder(nnx.Module):
 
         rope = self.config.rotary.table(positions)
         numbers = jnp.arange(self.config.num_layers)
-        x, kept = jax.lax.scan(run, x, (self.layers, numbers))
+        x, kept = jax.lax.scan(rematerialised(run, self.remat), x, (self.layers, numbers))
         return self.norm(x), kept
 
     def step(

@@ -14,12 +14,13 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _FILES = ("*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.txt", "tokenizer.model")
 
 
-def resolve(path: str | Path, revision: str = "") -> Path:
+def resolve(path: str | Path, revision: str = "", weights: bool = True) -> Path:
     """A directory as it is; a hub name's files, downloaded or from the cache.
 
     Args:
       path: a directory, or "owner/name".
       revision: branch, tag or commit of a hub name; "" is the newest.
+      weights: whether its safetensors are wanted too.
 
     Returns:
       The directory; a hub name's is called by its commit.
@@ -35,9 +36,10 @@ def resolve(path: str | Path, revision: str = "") -> Path:
             f"model.path: {path} is not a directory; wanted a checkpoint's, or a hub name "
             "like owner/name"
         )
+    files = [name for name in _FILES if weights or "safetensors" not in name]
     try:
         found = huggingface_hub.snapshot_download(
-            str(path), revision=revision or None, allow_patterns=list(_FILES)
+            str(path), revision=revision or None, allow_patterns=files
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise WeightsError(

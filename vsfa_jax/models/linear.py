@@ -1,4 +1,4 @@
-"""The one place where matrices are multiplied, and where an adapter attaches.
+"""The linear layer, and where an adapter attaches.
 
 y = x W + b                                    frozen or trained
 y = x W + s (x A) B + b                        LoRA
@@ -72,7 +72,7 @@ def _adapted(adapter: LowRank, kernel: jax.Array, x: jax.Array, y: jax.Array) ->
 
 
 def column_norms(kernel: jax.Array, a: jax.Array, b: jax.Array, scale: float) -> jax.Array:
-    """|W + s A B| of each column, [F] float32; the sum itself, as large as W, is never held.
+    """|W + s A B| of each column, [F] float32, without the product A B, which is as large as W.
 
     |W + s A B|^2 = |W|^2 + 2 s <W, A B> + s^2 |A B|^2
     """

@@ -7,7 +7,6 @@ tokens, the loss mask, positions and gather rows follow from that.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from vsfa_jax.core.errors import DataError, WeightsError
 from vsfa_jax.data.batch import NO_IMAGE, Example
 from vsfa_jax.data.images import MAX_IMAGE_PIXELS, image_size
 from vsfa_jax.data.record import Message, Record
+from vsfa_jax.models.checkpoint_files import read_json
 from vsfa_jax.models.conversation import (
     expand,
     read_messages,
@@ -60,8 +60,7 @@ class BaseProcessor:
             self.tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise WeightsError(f"{directory}: tokenizer: {error}") from error
-        if not self.tokenizer.chat_template:
-            raise WeightsError(f"{directory}: no chat template, as chat_template.jinja holds one")
+        self.tokenizer.chat_template = chat_template(directory, self.tokenizer)
         self.directory, self.config, self.max_pixels = directory, config, max_pixels
         self.images = self.image_processor()
         self.image_token = str(self.tokenizer.convert_ids_to_tokens(config.image_token))
@@ -96,10 +95,13 @@ class BaseProcessor:
             for data in record.images
         ]
         plans = [self.plan(*size) for size in sizes]
-        text = self._renderer(plans, where)(record.messages, add_generation_prompt=False)
-        tokens, _ = tokenize(text, (), self.tokenizer)
-        stop = 0 if self.writes_stop or record.messages[-1].role != "assistant" else 1
-        return len(tokens) + stop, sum(len(plan.segments) for plan in plans)
+        render = self._renderer(plans, where)
+        text = render(record.messages, add_generation_prompt=False)
+        if self.writes_stop:
+            tokens, _ = tokenize(text, (), self.tokenizer)
+        else:
+            tokens, _ = self._closed(record.messages, text, render, where)
+        return len(tokens), sum(len(plan.segments) for plan in plans)
 
     def encode(
         self,
@@ -115,8 +117,8 @@ class BaseProcessor:
           conversation: the images in the order of their marks.
           id: the record's id, for errors.
           generate: end with the generation prompt and train nothing.
-          training: refuse a conversation that trains nothing, and end with a trained stop token
-            where the template writes none after an answer, lest the model unlearn to stop.
+          training: refuse a conversation that trains nothing; and where the template writes no
+            stop token after an answer, end with a trained one, lest the model unlearn to stop.
 
         Raises:
           DataError: marks and images differ in number, an image cannot be used, or no token would
@@ -127,11 +129,11 @@ class BaseProcessor:
         plans = [self.plan(*image.size) for image in images]
         render = self._renderer(plans, id)
         text = render(messages, add_generation_prompt=generate)
-        spans = [] if generate else trained_spans(messages, text, render, id)
-        tokens, trained = tokenize(text, spans, self.tokenizer)
-        if training and not self.writes_stop and messages[-1].role == "assistant":
-            tokens = np.append(tokens, np.int32(self.stop_tokens[0]))
-            trained = np.append(trained, True)
+        if training and not self.writes_stop:
+            tokens, trained = self._closed(messages, text, render, id)
+        else:
+            spans = [] if generate else trained_spans(messages, text, render, id)
+            tokens, trained = tokenize(text, spans, self.tokenizer)
         if training and not trained.any():
             raise DataError(f"{id}: no token would be trained; an assistant's answer is wanted")
         is_image = tokens == self.config.image_token
@@ -146,6 +148,28 @@ class BaseProcessor:
             **self._patches(images, plans),
         )
 
+    def _closed(
+        self, messages: Sequence[Message], text: str, render: Callable[..., str], where: str
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `tokenize`, for a template that writes no stop token after an answer.
+
+        What it writes there instead, a space or a mark that is no token, is not trained; after the
+        last answer a stop token takes its place.
+        """
+        spans = trained_spans(messages, text, render, where)
+        answers = [m.content.strip() for m in messages if m.role == "assistant"]
+        spans = [
+            (start, start + text[start:end].rfind(answer) + len(answer))
+            for (start, end), answer in zip(spans, answers, strict=True)
+        ]
+        is_last = messages[-1].role == "assistant"
+        text = text[: spans[-1][1]] if is_last else text
+        tokens, trained = tokenize(text, spans, self.tokenizer)
+        if is_last:
+            tokens = np.append(tokens, np.int32(self.stop_tokens[0]))
+            trained = np.append(trained, True)
+        return tokens, trained
+
     def _renderer(self, plans: Sequence[ImagePlan], where: str) -> Callable[..., str]:
         """(messages, add_generation_prompt) -> text, each placeholder as often as it is wanted."""
         counts = [len(plan.image_index) for plan in plans]
@@ -157,7 +181,7 @@ class BaseProcessor:
                     tokenize=False,
                     add_generation_prompt=add_generation_prompt,
                 )
-            except jinja2.TemplateError as error:
+            except (jinja2.TemplateError, TypeError) as error:
                 raise DataError(
                     f"{where}: the chat template refuses the messages: {error}"
                 ) from error
@@ -242,13 +266,24 @@ def stop_tokens(directory: Path, tokenizer: Any) -> tuple[int, ...]:
       WeightsError: there is neither.
     """
     path = directory / "generation_config.json"
-    found = None
-    if path.exists():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8")).get("eos_token_id")
-        except ValueError as error:
-            raise WeightsError(f"{path}: not JSON: {error}") from error
+    found = read_json(path).get("eos_token_id") if path.exists() else None
     found = tokenizer.eos_token_id if found is None else found
     if found is None:
         raise WeightsError(f"{directory}: no eos_token_id in generation_config.json or tokenizer")
     return tuple(found) if isinstance(found, list) else (int(found),)
+
+
+def chat_template(directory: Path, tokenizer: Any) -> str:
+    """The checkpoint's chat template: its processor's, which goes first, or its tokenizer's.
+
+    Raises:
+      WeightsError: there is none, or several by name.
+    """
+    for name in ("processor_config.json", "chat_template.json"):
+        if (directory / name).exists():
+            found = read_json(directory / name).get("chat_template")
+            if isinstance(found, str):
+                return found
+    if not isinstance(tokenizer.chat_template, str):
+        raise WeightsError(f"{directory}: no chat template, as chat_template.jinja holds one")
+    return tokenizer.chat_template

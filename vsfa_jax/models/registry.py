@@ -100,6 +100,8 @@ def _open(directory: Path, completed_from: str) -> tuple[Path, ModuleType, Any]:
     raw = read_json(directory / "config.json")
     if completed_from:
         raw = paper.complete(raw, completed_from)
+    if "auto_map" in raw:
+        raise WeightsError(f"{directory}/config.json: auto_map names code of its own; refused")
     model_type = raw.get("model_type")
     by_type = {family.MODEL_TYPE: family for family in FAMILIES.values()}
     if model_type not in by_type:

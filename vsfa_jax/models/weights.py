@@ -32,7 +32,7 @@ def read_weights(
 ) -> dict[str, jax.Array]:
     """Every parameter that `shapes` names, read by slice straight into its shards.
 
-    Host memory beyond the arrays themselves is at most one parameter's, of one shard.
+    Host memory beyond the arrays themselves is that of one parameter's shards on this host.
 
     Raises:
       WeightsError: a tensor is missing, misshapen or unused, or a rule is.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vsfa_jax.core.errors import WeightsError
 from vsfa_jax.models import config_reader as read
 from vsfa_jax.models.config_reader import get, only
 from vsfa_jax.models.qwen2_5_vl.model import NORM_EPSILON, Qwen25VLConfig, TowerConfig
 from vsfa_jax.models.rotary import Rotary, patch_rotary, sectioned_rotary
-from vsfa_jax.models.vit import VitConfig
 
 
 def read_config(raw: Mapping[str, Any]) -> Qwen25VLConfig:
@@ -31,28 +29,13 @@ def read_config(raw: Mapping[str, Any]) -> Qwen25VLConfig:
 
 
 def _rotary(text: Mapping[str, Any]) -> Rotary:
-    rope = read.rope_parameters(text)
-    size, sections = read.head_size(text), get(rope, "mrope_section")
-    if len(sections) != 3 or 2 * sum(sections) != size:
-        raise WeightsError(
-            f"config.json: mrope_section: found {sections}, wanted three that make {size // 2}"
-        )
-    return sectioned_rotary(size, rope["rope_theta"], sections)
+    theta = read.rope_parameters(text)["rope_theta"]
+    return sectioned_rotary(read.head_size(text), theta, read.mrope_sections(text))
 
 
 def _tower(vision: Mapping[str, Any], width_out: int) -> TowerConfig:
     only(vision, "out_hidden_size", width_out)
-    blocks = VitConfig(
-        width=get(vision, "hidden_size"),
-        hidden=get(vision, "intermediate_size"),
-        num_layers=get(vision, "depth"),
-        num_heads=get(vision, "num_heads"),
-        norm="rms",
-        norm_epsilon=NORM_EPSILON,
-        activation=read.activation(vision, "hidden_act"),
-        gated=True,
-        fused_qkv=True,
-    )
+    blocks = read.read_qwen_blocks(vision, norm="rms", epsilon=NORM_EPSILON, gated=True)
     return TowerConfig(
         blocks=blocks,
         patch_size=get(vision, "patch_size"),

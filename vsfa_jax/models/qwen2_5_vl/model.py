@@ -17,6 +17,7 @@ from vsfa_jax.models.decoder import Decoder, DecoderConfig
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.projector import Merger
 from vsfa_jax.models.qwen_tower import embed_patches
+from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rotary
 from vsfa_jax.models.vision_language import VisionLanguage
 from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
@@ -59,6 +60,8 @@ class Qwen25VLConfig:
 class Tower(nnx.Module):
     """Patches -> features, [1, B, P, D], in the order of windows."""
 
+    remat = False
+
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config
         patch_key, layer_key = jax.random.split(key)
@@ -76,7 +79,8 @@ class Tower(nnx.Module):
             segments = jnp.where(full, vision.segment_ids, vision.places["window_ids"])
             return layer(x, segments, rope), None
 
-        return jax.lax.scan(run, x, (self.layers, jnp.asarray(is_full)))[0][None]
+        body = rematerialised(run, self.remat)
+        return jax.lax.scan(body, x, (self.layers, jnp.asarray(is_full)))[0][None]
 
 
 class Qwen25VL(VisionLanguage):

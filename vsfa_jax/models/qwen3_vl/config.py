@@ -11,7 +11,6 @@ from vsfa_jax.models import config_reader as read
 from vsfa_jax.models.config_reader import get, only
 from vsfa_jax.models.qwen3_vl.model import NORM_EPSILON, Qwen3VLConfig, TowerConfig
 from vsfa_jax.models.rotary import Rotary, interleaved_rotary, patch_rotary
-from vsfa_jax.models.vit import VitConfig
 
 
 def read_config(raw: Mapping[str, Any]) -> Qwen3VLConfig:
@@ -34,29 +33,14 @@ def read_config(raw: Mapping[str, Any]) -> Qwen3VLConfig:
 
 
 def _rotary(text: Mapping[str, Any]) -> Rotary:
-    rope = read.rope_parameters(text)
-    only(rope, "mrope_interleaved", True)
-    size, sections = read.head_size(text), get(rope, "mrope_section")
-    if len(sections) != 3 or 2 * sum(sections) != size:
-        raise WeightsError(
-            f"config.json: mrope_section: found {sections}, wanted three that make {size // 2}"
-        )
-    return interleaved_rotary(size, rope["rope_theta"], sections)
+    only(read.rope_parameters(text), "mrope_interleaved", True)
+    theta = read.rope_parameters(text)["rope_theta"]
+    return interleaved_rotary(read.head_size(text), theta, read.mrope_sections(text))
 
 
 def _tower(vision: Mapping[str, Any], width_out: int) -> TowerConfig:
     only(vision, "out_hidden_size", width_out)
-    blocks = VitConfig(
-        width=get(vision, "hidden_size"),
-        hidden=get(vision, "intermediate_size"),
-        num_layers=get(vision, "depth"),
-        num_heads=get(vision, "num_heads"),
-        norm="layer",
-        norm_epsilon=NORM_EPSILON,
-        activation=read.activation(vision, "hidden_act"),
-        gated=False,
-        fused_qkv=True,
-    )
+    blocks = read.read_qwen_blocks(vision, norm="layer", epsilon=NORM_EPSILON, gated=False)
     deepstack = tuple(get(vision, "deepstack_visual_indexes"))
     if not deepstack or max(deepstack) >= blocks.num_layers or min(deepstack) < 0:
         raise WeightsError(

@@ -18,6 +18,7 @@ from vsfa_jax.models.decoder import Decoder, DecoderConfig
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.projector import Merger
 from vsfa_jax.models.qwen_tower import embed_patches, pick_rows
+from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rotary
 from vsfa_jax.models.vision_language import VisionLanguage
 from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
@@ -61,6 +62,8 @@ class Qwen3VLConfig:
 class Tower(nnx.Module):
     """Patches -> features of the last layer and of the DeepStack layers, [1 + n, B, P, D]."""
 
+    remat = False
+
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config
         patch_key, position_key, layer_key = jax.random.split(key, 3)
@@ -86,7 +89,8 @@ class Tower(nnx.Module):
             return (x, jax.lax.dynamic_update_index_in_dim(kept, x, slot, 0)), None
 
         kept = jnp.zeros((len(self.config.deepstack_layers) + 1, *x.shape), x.dtype)
-        (x, kept), _ = jax.lax.scan(run, (x, kept), (self.layers, jnp.asarray(slots)))
+        body = rematerialised(run, self.remat)
+        (x, kept), _ = jax.lax.scan(body, (x, kept), (self.layers, jnp.asarray(slots)))
         return jnp.concatenate([x[None], kept[1:]])
 
     def _slots(self) -> np.ndarray:
