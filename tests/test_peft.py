@@ -162,9 +162,11 @@ def test_function_and_gradients_equal_peft(name, kind, tmp_path):
     found = {key.replace(".default", ""): p.grad for key, p in theirs.named_parameters()}
     found = {key.replace("vector.weight", "vector"): grad for key, grad in found.items()}
     for key, gradient in keys.items():
-        wanted = found[key].numpy()
+        wanted = 0 * gradient if found[key] is None else found[key].numpy()
         assert np.abs(gradient - wanted).max() <= 1e-4 * np.abs(wanted).max(), key
-    assert set(keys) == {key for key, grad in found.items() if grad is not None}
+        # LLaVA's projector does not read the tower's last layer
+        assert wanted.any() or "vision_tower.encoder.layers.2." in key
+    assert {key for key, grad in found.items() if grad is not None} <= set(keys)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,0 +1,23 @@
+"""What the tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import pytest
+
+# Programs of tiny models that run once or twice: most of the time is the compiler's.
+COMPILED_QUICKLY = {
+    *("test_decode", "test_models_contract", "test_models_conversation", "test_models_weights"),
+    *("test_peft", "test_step", "test_tinyworld_base", "test_train", "test_vision_cache"),
+}
+
+
+@pytest.fixture(autouse=True)
+def compiled_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Leaves out most of XLA's optimisations in those modules."""
+    name = "jax_disable_most_optimizations"
+    jax.config.update(name, request.module.__name__.rpartition(".")[2] in COMPILED_QUICKLY)
+    yield
+    jax.config.update(name, False)
