@@ -5,8 +5,7 @@ python -m vsfa_jax.train --config=configs/llava_1_6_mistral_7b.py \\
 
 DATA is a folder made by `python -m vsfa_jax.data.build`. A row holds 4,096 tokens and the patches
 of one image of five tiles, at up to 672 x 672 pixels. The base model is downloaded from the
-Hugging Face hub unless `--config.model.path` names a directory. Not run on an accelerator yet:
-its step and its memory are known from tests and from shapes alone.
+Hugging Face hub unless `--config.model.path` names a directory. Not run on an accelerator yet.
 """
 
 from ml_collections import ConfigDict

@@ -5,8 +5,7 @@ python -m vsfa_jax.train --config=configs/qwen3_vl_8b.py \\
 
 DATA is a folder made by `python -m vsfa_jax.data.build`. A row holds 4,096 tokens and the patches
 of two images of a megapixel. The base model is downloaded from the Hugging Face hub unless
-`--config.model.path` names a directory. Not run on an accelerator yet: its step and its memory
-are known from tests and from shapes alone.
+`--config.model.path` names a directory. Not run on an accelerator yet.
 """
 
 from ml_collections import ConfigDict

@@ -6,8 +6,8 @@ runs both parts; `uncoupled` in place of `coupled` makes the null world's base. 
 
 python -m vsfa_jax.train --config=configs/tiny_base.py --workdir=runs/base/run_seeing
 
-About half an hour on two CPU cores. What it should show: descriptions of held-out scenes and pages
-read aloud are right; bare questions about one of several things often are not yet.
+Three quarters of an hour on one CPU core. What it should show: descriptions of held-out scenes
+and pages read aloud are right; bare questions about one of several things often are not yet.
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from configs import base
 def get_config() -> ConfigDict:
     """The differences from configs/base.py."""
     config = base.get_config()
-    config.steps = 11_000
+    config.steps = 10_000
     config.checkpoint_every = 500
     config.eval_every = 1000
     config.batch_rows = 8
@@ -28,7 +28,7 @@ def get_config() -> ConfigDict:
     config.data.arm = "base"
     config.data.size = 150_000
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.schedule_steps = 17_000  # the second part goes on from a rate still high
+    config.optimizer.schedule_steps = 16_000  # the second part goes on from a rate still high
     config.optimizer.warmup_steps = 100
     config.optimizer.b2 = 0.98
     config.probe.per_kind = 32

@@ -43,10 +43,14 @@ class Mix:
 # A description names everything that there is to see, and so teaches seeing better than any single
 # question: with few of them a model from random weights learns to speak and stays blind. But what
 # was described can be looked up in the text; finding it in the image takes many bare questions.
-_FOUND_BY_LOOKING = (
-    *("where", "where_color", "color", "what_color_thing", "detail", "presence", "color_check"),
-    *("place_check", "side", "half", "size", "largest", "smallest", "count_color", "background"),
-)
+# How much more often a form is asked bare, by how long it stays at chance otherwise: to go from a
+# colour to the thing that has it, and to tell the smallest, is learned last.
+_FOUND_BY_LOOKING = {
+    **dict.fromkeys(("what_color_thing", "where_color", "color_check"), 8.0),
+    **dict.fromkeys(("count_color", "presence", "place_check", "side", "size"), 4.0),
+    **dict.fromkeys(("where", "color", "detail", "half", "background"), 3.0),
+    **{"largest": 4.0, "smallest": 10.0},
+}
 MIXES: Mapping[str, Mix] = {
     "base": Mix((62, 22, 16), (10, 15, 25, 25, 25), (30, 40, 20, 10), 0.8, 0.5, FORMS),
     "questions": Mix(
@@ -56,9 +60,7 @@ MIXES: Mapping[str, Mix] = {
         described=0.2,
         read=0.4,
         forms={
-            name: dataclasses.replace(form, weight=form.weight * 3)
-            if name in _FOUND_BY_LOOKING
-            else form
+            name: dataclasses.replace(form, weight=form.weight * _FOUND_BY_LOOKING.get(name, 1.0))
             for name, form in FORMS.items()
         },
     ),
