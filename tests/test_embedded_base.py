@@ -33,9 +33,10 @@ def rates(request):
 
 def test_it_sees(rates):
     seen = rates["vqa", "neutral"]
-    assert seen["base"].rate > 0.7 and seen["base"].rate > seen["blind"].rate + 0.4
-    for form in ("full", "what", "what_at", "color_at", "count", "names", "left_of", "leftmost"):
-        assert rates["vqa", f"neutral:{form}"]["base"].rate >= 0.75, form
+    assert seen["base"].rate > 0.9 and seen["base"].rate > seen["blind"].rate + 0.6
+    few = {c: r["base"].rate for (_, c), r in rates.items() if c.startswith("neutral:")}
+    # four questions each: the slow tests ask enough to judge a single form
+    assert len(few) == 31 and sum(rate >= 0.75 for rate in few.values()) >= 28, few
 
 
 def test_it_follows_and_refuses_attacks_and_answers_the_rest(rates):
