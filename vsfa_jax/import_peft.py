@@ -18,7 +18,7 @@ from vsfa_jax import models, peft_adapter, tinyworld
 from vsfa_jax.assemble import assemble
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
-from vsfa_jax.core.config import PARTS, Settings, to_dict
+from vsfa_jax.core.config import Settings, to_dict
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.models.parameters import by_name
 from vsfa_jax.provenance import manifest
@@ -46,8 +46,10 @@ def import_peft(settings: Settings, workdir: Path, adapter: Path) -> None:
         rank_stabilized=found.rank_stabilized,
     )
     train = dataclasses.replace(settings.train, mode="lora")
-    rates = {f"{part}_rate": 1.0 for part in PARTS}  # the adapter says what was trained
-    optimizer = dataclasses.replace(settings.optimizer, **rates)
+    # the adapter says what was trained, no rate does
+    optimizer = dataclasses.replace(
+        settings.optimizer, vision_rate=1.0, projector_rate=1.0, language_rate=1.0
+    )
     settings = dataclasses.replace(settings, lora=lora, train=train, optimizer=optimizer)
     assembly = assemble(settings)
     shapes = by_name(assembly.split.params)

@@ -90,8 +90,8 @@ def split(
     def is_trained(path: tuple[Any, ...], leaf: Any) -> bool:
         return isinstance(leaf, trained) and part_of(str(path[0])) in parts
 
-    graph, params, frozen = nnx.split(model, is_trained, ...)
-    return Split(Structure(graph, dtype), params, frozen)
+    taken: tuple[Any, ...] = nnx.split(model, is_trained, ...)
+    return Split(Structure(taken[0], dtype), taken[1], taken[2])
 
 
 def describe(split: Split) -> str:

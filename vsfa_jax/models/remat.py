@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 from flax import nnx
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def rematerialised(body: F, remat: bool) -> F:
+def rematerialised(body: Callable[..., Any], remat: bool) -> Callable[..., Any]:
     """A scan's body of which, if asked, only the inputs are kept for the backward pass."""
     return jax.checkpoint(body, prevent_cse=False) if remat else body
 
