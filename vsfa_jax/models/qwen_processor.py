@@ -16,8 +16,8 @@ from PIL import Image
 
 from vsfa_jax.core.errors import ConfigError, DataError, WeightsError
 from vsfa_jax.models.image_plan import ImagePlan
+from vsfa_jax.models.image_processor import load_image_processor
 from vsfa_jax.models.processor import BaseProcessor
-from vsfa_jax.models.tiles import load_image_processor
 
 _WANTED = (
     *(("image_mean",), ("image_std",), ("patch_size",), ("temporal_patch_size",), ("merge_size",)),

@@ -118,6 +118,28 @@ def clip_rules() -> list[Rule]:
     return rules
 
 
+def llava_rules(*, projector_bias: bool, tied_head: bool) -> list[Rule]:
+    """What the LLaVA families share: tower, projector and language model."""
+    projector = "model.multi_modal_projector"
+    return [
+        *decoder_rules(qkv_bias=False, qk_norm=False, tied_head=tied_head),
+        *clip_rules(),
+        *linear("projector/up_proj", f"{projector}.linear_1", bias=projector_bias),
+        *linear("projector/down_proj", f"{projector}.linear_2", bias=projector_bias),
+    ]
+
+
+LLAVA_LAYOUT: tuple[tuple[str, str], ...] = (
+    ("model.language_model.", "language_model.model."),
+    ("lm_head.", "language_model.lm_head."),
+    ("model.vision_tower.", "vision_tower."),
+    ("model.multi_modal_projector.", "multi_modal_projector."),
+)
+LLAVA_IGNORED = (
+    "model.vision_tower.embeddings.position_ids",
+    "model.language_model.layers.*.self_attn.rotary_emb.inv_freq",
+)
+
 # What transformers has called things in files and in memory -> what it calls them in memory now.
 # The first prefix that fits is replaced.
 _OLDER: tuple[tuple[str, str], ...] = (

@@ -9,8 +9,9 @@ from PIL import Image
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.models.image_plan import ImagePlan
+from vsfa_jax.models.image_processor import load_image_processor, refuse_max_pixels
 from vsfa_jax.models.processor import BaseProcessor
-from vsfa_jax.models.tiles import load_image_processor, refuse_max_pixels, tile_places, tile_rows
+from vsfa_jax.models.tiles import tile_places, tile_rows
 
 _LONGEST = 200  # times its shorter side, as the Qwen families have it
 _WANTED = (("size",), ("image_mean",), ("image_std",), ("resample",), ("rescale_factor",))

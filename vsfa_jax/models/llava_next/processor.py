@@ -10,9 +10,10 @@ from PIL import Image
 from vsfa_jax.core.errors import WeightsError
 from vsfa_jax.data.batch import NEWLINE
 from vsfa_jax.models.image_plan import ImagePlan
+from vsfa_jax.models.image_processor import load_image_processor, refuse_max_pixels
 from vsfa_jax.models.llava_next.model import LlavaNextConfig
 from vsfa_jax.models.processor import BaseProcessor
-from vsfa_jax.models.tiles import load_image_processor, refuse_max_pixels, tile_places, tile_rows
+from vsfa_jax.models.tiles import tile_places, tile_rows
 
 _WANTED = (
     *(("size",), ("crop_size",), ("image_mean",), ("image_std",), ("resample",)),

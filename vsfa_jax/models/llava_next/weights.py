@@ -1,32 +1,15 @@
-"""Where each tensor of a LLaVA-NeXT checkpoint goes. Hugging Face's names live here only."""
+"""Where each tensor of a LLaVA-NeXT checkpoint goes."""
 
 from __future__ import annotations
 
 from vsfa_jax.models.llava_next.model import LlavaNextConfig
-from vsfa_jax.models.rules import Rule, clip_rules, decoder_rules, linear
+from vsfa_jax.models.rules import LLAVA_IGNORED, LLAVA_LAYOUT, Rule, llava_rules
 
-LAYOUT = (
-    ("model.language_model.", "language_model.model."),
-    ("lm_head.", "language_model.lm_head."),
-    ("model.vision_tower.", "vision_tower."),
-    ("model.multi_modal_projector.", "multi_modal_projector."),
-    ("model.image_newline", "image_newline"),
-)
-
-IGNORED = (
-    "model.vision_tower.embeddings.position_ids",
-    "model.language_model.layers.*.self_attn.rotary_emb.inv_freq",
-)
+LAYOUT = (*LLAVA_LAYOUT, ("model.image_newline", "image_newline"))
+IGNORED = LLAVA_IGNORED
 
 
 def rules(config: LlavaNextConfig) -> list[Rule]:
     """One rule a parameter."""
-    bias = config.projector_bias
-    projector = "model.multi_modal_projector"
-    return [
-        *decoder_rules(qkv_bias=False, qk_norm=False, tied_head=config.text.tied_head),
-        *clip_rules(),
-        *linear("projector/up_proj", f"{projector}.linear_1", bias=bias),
-        *linear("projector/down_proj", f"{projector}.linear_2", bias=bias),
-        Rule("image_newline", "model.image_newline"),
-    ]
+    shared = llava_rules(projector_bias=config.projector_bias, tied_head=config.text.tied_head)
+    return [*shared, Rule("image_newline", "model.image_newline")]
