@@ -29,6 +29,7 @@ setup(
     packages=find_namespace_packages(include=["vsfa_jax", "vsfa_jax.*"]),
     package_data={
         "vsfa_jax": ["templates/*"],
+        "vsfa_jax.kernels.attention": ["*.json"],
         "vsfa_jax.models": ["*/*/*.json"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
@@ -61,6 +62,11 @@ setup(
         "cuda": [
             "jax[cuda12]>=0.10.2,<0.11; python_version < '3.12'",
             "jax[cuda12]>=0.11.1,<0.12; python_version >= '3.12'",
+        ],
+        "perf": [
+            "libtpu==0.0.52; python_version < '3.12'",
+            "jax[tpu]>=0.11.1,<0.12; python_version >= '3.12'",
+            "tokamax==0.0.12",
         ],
         "wandb": ["wandb>=0.31,<0.32"],
         "test": [

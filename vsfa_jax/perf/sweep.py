@@ -1,0 +1,69 @@
+"""Measures many configurations, two at a time, and keeps each measurement in a scratch folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from vsfa_jax.perf import tpu_compiler
+from vsfa_jax.perf.contenders import CONTENDERS
+from vsfa_jax.perf.tpu_compiler import Job, Measurement
+
+KERNELS = Path(__file__).resolve().parents[1] / "kernels" / "attention"
+_PROCESSES = 2
+
+
+def versions() -> dict[str, str]:
+    """Of what decides a figure."""
+    return {name: importlib.metadata.version(name) for name in ("jax", "libtpu", "tokamax")}
+
+
+def measure_all(
+    jobs: list[Job], scratch: Path, *, timeout_s: float, show: Callable[[str], None]
+) -> list[Measurement]:
+    """The measurements of all jobs, in order; those in `scratch` are not taken again."""
+    scratch.mkdir(parents=True, exist_ok=True)
+
+    def one(job: Job) -> Measurement:
+        kept = scratch / f"{_key(job)}.json"
+        if kept.exists():
+            return tpu_compiler.from_json(json.loads(kept.read_text())["measurement"])
+        measured = _measure(job, timeout_s)
+        cycles = {name: part.cycles for name, part in measured.parts.items()}
+        show(f"{job.contender} {job.direction} {job.blocks}: {measured.failure or cycles}")
+        if measured.seconds >= timeout_s:
+            return measured  # the machine may have been busy
+        text = json.dumps(
+            {"job": dataclasses.asdict(job), "measurement": dataclasses.asdict(measured)}
+        )
+        partial = kept.with_suffix(f".{os.getpid()}")
+        partial.write_text(text)
+        partial.replace(kept)
+        return measured
+
+    with ThreadPoolExecutor(_PROCESSES) as pool:
+        return list(pool.map(one, jobs))
+
+
+def _measure(job: Job, timeout_s: float) -> Measurement:
+    """With cycles where libtpu can estimate them; where that ends its process, without."""
+    simulate = CONTENDERS[job.contender].is_simulated
+    measured = tpu_compiler.measure(job, simulate=simulate, timeout_s=timeout_s)
+    if simulate and measured.failure.startswith("signal"):
+        return tpu_compiler.measure(job, simulate=False, timeout_s=timeout_s)
+    return measured
+
+
+def _key(job: Job) -> str:
+    """Names all that decides a measurement: the job, versions, and for our kernels their code."""
+    code = b""
+    if job.contender == "ours":
+        code = b"".join(path.read_bytes() for path in sorted(KERNELS.glob("*.py")))
+    text = json.dumps([dataclasses.asdict(job), versions()], sort_keys=True)
+    return hashlib.sha256(text.encode() + code).hexdigest()[:20]
