@@ -57,7 +57,7 @@ def _splash_sweep(shape: Shape, direction: str) -> list[Blocks]:
 
 
 def _build_flash(shape: Shape, direction: str, blocks: Blocks) -> Built:
-    """Heads of K and V are repeated, which the kernel wants; queries are scaled in it."""
+    """It scales queries itself."""
     from jax.experimental.pallas.ops.tpu import flash_attention as flash
 
     q, major, k = blocks["block_q"], blocks["block_k_major"], blocks["block_k"]
@@ -83,7 +83,7 @@ def _build_flash(shape: Shape, direction: str, blocks: Blocks) -> Built:
         )
         return out
 
-    arguments = heads_first(shape, repeat=True)
+    arguments = heads_first(shape)
     if direction == "forward":
         return forward, arguments
     return gradient(forward), (*arguments, arguments[0])
@@ -110,7 +110,7 @@ def _build_splash(shape: Shape, direction: str, blocks: Blocks) -> Built:
         out: jax.Array = jax.vmap(kernel)(q, k, v)
         return out
 
-    arguments = heads_first(shape, repeat=False)
+    arguments = heads_first(shape)
     if direction == "forward":
         return forward, arguments
     return gradient(forward), (*arguments, arguments[0])
@@ -174,6 +174,7 @@ FLASH = Contender(
     parts={"forward": {"forward": "flash"}, "backward": {"dq": "_dq", "dkv": "_dkv"}},
     tile=_flash_tile,
     is_simulated=True,
+    repeats_kv=True,
 )
 SPLASH = Contender(
     name="splash",

@@ -14,7 +14,7 @@ from vsfa_jax.kernels.attention.shapes import Shape
 DIRECTIONS = ("forward", "backward")
 
 
-def reduced(shape: Shape, heads: int = 4) -> Shape:
+def reduced(shape: Shape, heads: int = 2) -> Shape:
     """The same shape with fewer heads: cycles grow with their number, as does the compile time.
 
     Queries keep their number a key head where `heads` allows.
@@ -29,11 +29,11 @@ def _beside(t: int, head_size: int, causal: bool) -> Shape:
 
 
 CASES: dict[str, Shape] = {
-    "causal_4096_h128": reduced(shapes.MODELS["text_vicuna"], 2),
+    "causal_4096_h128": reduced(shapes.MODELS["text_vicuna"]),
     "causal_4096_h128_grouped": reduced(shapes.MODELS["text_mistral_qwen3"]),
     "full_4096_h128": _beside(4096, 128, causal=False),
-    "full_4096_h80": reduced(shapes.MODELS["qwen2_5_tower"], 2),
-    "full_4096_h72": reduced(shapes.MODELS["qwen3_tower"], 2),
+    "full_4096_h80": reduced(shapes.MODELS["qwen2_5_tower"]),
+    "full_4096_h72": reduced(shapes.MODELS["qwen3_tower"]),
     **{
         f"{'causal' if causal else 'full'}_{t}_h{head_size}": _beside(t, head_size, causal)
         for t in (2048, 8192)

@@ -60,6 +60,8 @@ def measured(
     show: Show,
 ) -> list[Figure]:
     """The figures of these configurations."""
+    if contender.repeats_kv:
+        shape = dataclasses.replace(shape, kv_heads=shape.heads)
     jobs = [Job(contender.name, plan.chip.name, shape, direction, blocks) for blocks in sizes]
     results = sweep.measure_all(jobs, plan.scratch, timeout_s=plan.timeout_s, show=show)
     return [

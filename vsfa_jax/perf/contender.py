@@ -27,7 +27,9 @@ class Contender:
         the gradient function of q, k, v and the output's cotangent.
       parts: by direction, the names of its kernels' parts and the text in their HLO names.
       tile: (shape, part, blocks) to rows of queries and keys of what its matmul block works on.
-      is_simulated: libtpu can estimate its cycles; it knows no scalars that are read from memory.
+      is_simulated: libtpu can estimate its cycles without segments; it knows no scalars that are
+        read from memory.
+      repeats_kv: it wants as many heads of keys as of queries.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Contender:
     parts: dict[str, dict[str, str]]
     tile: Callable[[Shape, str, Blocks], tuple[int, int]]
     is_simulated: bool
+    repeats_kv: bool = False
 
 
 def require(package: str) -> None:
@@ -51,11 +54,10 @@ def require(package: str) -> None:
         raise ConfigError(f"{package} is not installed; pip install 'vsfa_jax[perf]'")
 
 
-def heads_first(shape: Shape, *, repeat: bool) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """q, k and v as [B, heads, T or S, H] in bfloat16; `repeat` gives K as many heads as N."""
-    kv_heads = shape.heads if repeat else shape.kv_heads
+def heads_first(shape: Shape) -> tuple[jax.ShapeDtypeStruct, ...]:
+    """q, k and v as [B, heads, T or S, H] in bfloat16."""
     q = (shape.rows, shape.heads, shape.queries, shape.head_size)
-    k = (shape.rows, kv_heads, shape.keys, shape.head_size)
+    k = (shape.rows, shape.kv_heads, shape.keys, shape.head_size)
     return tuple(jax.ShapeDtypeStruct(x, "bfloat16") for x in (q, k, k))
 
 

@@ -53,7 +53,7 @@ def measure_all(
 
 def _measure(job: Job, timeout_s: float) -> Measurement:
     """With cycles where libtpu can estimate them; where that ends its process, without."""
-    simulate = CONTENDERS[job.contender].is_simulated
+    simulate = CONTENDERS[job.contender].is_simulated and job.shape.segments is None
     measured = tpu_compiler.measure(job, simulate=simulate, timeout_s=timeout_s)
     if simulate and measured.failure.startswith("signal"):
         return tpu_compiler.measure(job, simulate=False, timeout_s=timeout_s)

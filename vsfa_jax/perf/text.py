@@ -20,6 +20,7 @@ NOTES = (
     "bytes count each operand and result once.",
     "splash and tokamax read their masks from scalar memory, which the simulator does not know, "
     "and take queries that were scaled before, which is not counted.",
+    "flash wants as many heads of keys as of queries, so keys and values are repeated for it.",
     "figures are of fewer heads than the models have; they grow with the heads.",
 )
 _HEAD = ("kernel", "tried", "failed", "cycles", "bundles", "tile", "MB", "bound us", "to ours")
