@@ -15,7 +15,8 @@ NOTES = (
     "bandwidth.",
     "bundles: instruction words of the tiles that have to be visited, each tile at least its "
     "matmuls' least cycles; they leave out most stalls, so they compare with bundles only.",
-    "tile: bundles of a 512 x 512 part of a tile without mask, at least its matmuls' least cycles.",
+    "tile: bundles of a 512 x 512 part of a tile without mask (flash masks every causal one), and "
+    "the same, at least its matmuls' least cycles.",
     "bound: the greater of cycles (where there are none, bundles) / clock and bytes / bandwidth; "
     "bytes count each operand and result once.",
     "splash and tokamax read their masks from scalar memory, which the simulator does not know, "
@@ -23,7 +24,18 @@ NOTES = (
     "flash wants as many heads of keys as of queries, so keys and values are repeated for it.",
     "figures are of fewer heads than the models have; they grow with the heads.",
 )
-_HEAD = ("kernel", "tried", "failed", "cycles", "bundles", "tile", "MB", "bound us", "to ours")
+_HEAD = (
+    "kernel",
+    "tried",
+    "failed",
+    "cycles",
+    "bundles",
+    "tile",
+    "matmuls",
+    "MB",
+    "bound us",
+    "to ours",
+)
 
 
 def case_table(chip: Chip, title: str, by_name: dict[str, Best]) -> str:
@@ -35,6 +47,7 @@ def case_table(chip: Chip, title: str, by_name: dict[str, Best]) -> str:
             str(one.failed),
             _whole(one.cycles),
             _whole(one.bundles),
+            _whole(one.unit_bundles),
             _whole(one.unit_cycles),
             f"{one.bytes / 1e6:.1f}",
             _micro(figures.bound_s(chip, one)),
@@ -76,7 +89,12 @@ def goal_table(found: Iterable[Goal]) -> str:
     """What was wanted, found, and whether it is met."""
     words = {True: "pass", False: "FAIL", None: "not measured"}
     lines = [
-        (g.what, g.wanted, "-" if g.found is None else f"{g.found:.3g}", words[g.is_met])
+        (
+            g.what,
+            g.wanted,
+            "-" if g.found is None else f"{g.found:.3g}",
+            words[g.is_met] if g.wanted else "",
+        )
         for g in found
     ]
     return "\n".join(["", *aligned([("goal", "wanted", "found", ""), *lines])])
