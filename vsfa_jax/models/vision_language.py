@@ -79,17 +79,16 @@ class VisionLanguage(nnx.Module):
         last = batch.segment_ids.astype(bool).sum(-1) - 1
         room = ((0, 0), (0, 0), (0, num_slots), (0, 0), (0, 0))
         keys, values = (jnp.pad(leaf, room) for leaf in kept)
-        filled = jnp.pad((batch.segment_ids > 0).astype(jnp.int32), ((0, 0), (0, num_slots)))
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return self.logits(hidden), Cache(keys, values, filled)
+        return self.logits(hidden), Cache(keys, values, last + 1)
 
     def step(
-        self, tokens: jax.Array, positions: jax.Array, cache: Cache, slot: jax.Array
+        self, tokens: jax.Array, positions: jax.Array, cache: Cache
     ) -> tuple[jax.Array, Cache]:
-        """One token a row: tokens [B], positions [B], written at `slot` -> logits [B, V]."""
+        """One token a row: tokens [B], positions [B] -> logits [B, V], and the longer cache."""
         x = self.language.embed(tokens[:, None])
         places = jnp.repeat(positions[:, None, None], 3, axis=-1)
-        hidden, cache = self.language.step(x, places, cache, slot)
+        hidden, cache = self.language.step(x, places, cache)
         return self.logits(hidden[:, 0]), cache
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -9,6 +10,16 @@ import jax
 from vsfa_jax.kernels.attention import pallas_tpu, tpu_blocks
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair, make_block_map
 
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """Which backend a model's attention asks for; see `api.attention`."""
+
+    name: str = "auto"
+    interpret: Any = False
+
+
+AUTO = Backend()
 _SMALL = 512 * 512  # scores of a head that a CPU may as well hold whole
 
 

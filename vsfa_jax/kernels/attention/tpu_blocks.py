@@ -27,9 +27,7 @@ def tpu_info() -> pltpu.TpuInfo | None:
         return None
 
 
-def choose_blocks(
-    t: int, s: int, h: int, *, causal: bool, mapped: bool
-) -> tuple[Blocks, Blocks]:
+def choose_blocks(t: int, s: int, h: int, *, causal: bool, mapped: bool) -> tuple[Blocks, Blocks]:
     """Sizes of the forward and the backward kernel.
 
     Args:

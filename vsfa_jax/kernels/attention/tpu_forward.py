@@ -150,7 +150,9 @@ def _kernel(
     def scores(j: Scalar, u: int, kind: str) -> jax.Array:
         """[chain, keys] before scaling."""
         here, q = key_slice(j, size, tiling.width(kind, u)), tokens(tiling, q_ref, u)
-        return product(q, k_ref[0, 0, here], 1, 1) if rows else product(k_ref[0, 0, :, here], q, 0, 0)
+        return (
+            product(q, k_ref[0, 0, here], 1, 1) if rows else product(k_ref[0, 0, :, here], q, 0, 0)
+        )
 
     def softmax(s: jax.Array, carry: Carry, j: Scalar, u: int, kind: str) -> Carry:
         m, l, o = carry  # [chain, 1], [chain, 1], [chain, H]
@@ -164,7 +166,9 @@ def _kernel(
         p, shrink = jnp.exp2(s - top), jnp.exp2(m - top)
         l = l * shrink + p.sum(key_axis, keepdims=True)
         p, here = p.astype(v_ref.dtype), key_slice(j, size, tiling.width(kind, u))
-        added = product(p, v_ref[0, 0, here], 1, 0) if rows else product(v_ref[0, 0, :, here], p, 1, 0)
+        added = (
+            product(p, v_ref[0, 0, here], 1, 0) if rows else product(v_ref[0, 0, :, here], p, 1, 0)
+        )
         return top, l, o * shrink + added
 
     def visit(blocks: Sequence[Scalar], carry: tuple[Carry, ...], kind: str) -> tuple[Carry, ...]:

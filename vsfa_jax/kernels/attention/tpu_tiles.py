@@ -209,9 +209,7 @@ def visit_tiles(tiling: Tiling, i: jax.Array, found: Bounds, visit: Visit, carry
         carry = visit(list(range(done, full_past)), carry, FULL)
         return visit(list(range(full_past, past)), carry, EDGE)
 
-    carry = lax.fori_loop(
-        full_first, full_past, lambda j, carry: visit([j], carry, FULL), carry
-    )
+    carry = lax.fori_loop(full_first, full_past, lambda j, carry: visit([j], carry, FULL), carry)
     last = i if tiling.diagonal else past
     if tiling.mapped or tiling.window is not None or not tiling.diagonal:
         before = full_first - first
