@@ -181,7 +181,7 @@ class Decoder(nnx.Module):
         return self.norm(x), kept
 
     def step(self, x: jax.Array, positions: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
-        """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys after the row's last."""
+        """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys kept after the last."""
         lengths = cache.lengths + 1
 
         def layer_step(

@@ -1,4 +1,4 @@
-"""Block sizes by chip and case, from `tuned.json`, which `python -m vsfa_jax.perf.kernels` writes."""
+"""Block sizes by chip and case, from `tuned.json`; `python -m vsfa_jax.perf.kernels` writes it."""
 
 from __future__ import annotations
 

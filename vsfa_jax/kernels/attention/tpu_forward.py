@@ -6,12 +6,12 @@ block of queries and each key block j that it visits:
     s     = q k_j^T * scale * log2(e)          so that exp is the hardware's exp2
     m'    = max(m, max over keys of s)
     p     = exp2(s - m')
-    l     = l * exp2(m - m') + sum over keys of p
-    o     = o * exp2(m - m') + p v_j
+    total = total * exp2(m - m') + sum over keys of p
+    out   = out * exp2(m - m') + p v_j
     m     = m'
 
-and at the end out = o / l, and for the backward pass log_sum_exp = m + log2(l), in units of log 2.
-In columns everything is transposed: s^T = k_j q^T and o^T = v_j^T p^T.
+and at the end out / total, and for the backward pass log_sum_exp = m + log2(total), in units of
+log 2. In columns everything is transposed: s^T = k_j q^T and out^T = v_j^T p^T.
 """
 
 from __future__ import annotations
@@ -145,31 +145,34 @@ def _kernel(
 ) -> None:
     """One block of queries of one head; shapes in the comments are those of rows."""
     i, size, rows = pl.program_id(3), tiling.blocks.block_k, tiling.rows
+    key_axis = 1 if rows else 0  # of scores
     found = bounds(tiling, i, tiles, pl.program_id(0))
 
     def scores(j: Scalar, u: int, kind: str) -> jax.Array:
         """[chain, keys] before scaling."""
         here, q = key_slice(j, size, tiling.width(kind, u)), tokens(tiling, q_ref, u)
-        return (
-            product(q, k_ref[0, 0, here], 1, 1) if rows else product(k_ref[0, 0, :, here], q, 0, 0)
-        )
+        if rows:
+            return product(q, k_ref[0, 0, here], 1, 1)
+        return product(k_ref[0, 0, :, here], q, 0, 0)
+
+    def weighted(p: jax.Array, j: Scalar, u: int, kind: str) -> jax.Array:
+        """[chain, H] of values."""
+        here, p = key_slice(j, size, tiling.width(kind, u)), p.astype(v_ref.dtype)
+        if rows:
+            return product(p, v_ref[0, 0, here], 1, 0)
+        return product(v_ref[0, 0, :, here], p, 1, 0)
 
     def softmax(s: jax.Array, carry: Carry, j: Scalar, u: int, kind: str) -> Carry:
-        m, l, o = carry  # [chain, 1], [chain, 1], [chain, H]
+        m, total, out = carry  # [chain, 1], [chain, 1], [chain, H]
         s *= scale * LOG2_E
-        key_axis = 1 if rows else 0
         if kind != FULL:
             query = i * tiling.blocks.block_q + u * tiling.blocks.chain
             seen_keys = span(tiling, spans_ref, u, upright=rows)
             s = masked(tiling, s, j * size, query, seen_keys, key_axis)
         top = jnp.maximum(m, s.max(key_axis, keepdims=True))
         p, shrink = jnp.exp2(s - top), jnp.exp2(m - top)
-        l = l * shrink + p.sum(key_axis, keepdims=True)
-        p, here = p.astype(v_ref.dtype), key_slice(j, size, tiling.width(kind, u))
-        added = (
-            product(p, v_ref[0, 0, here], 1, 0) if rows else product(v_ref[0, 0, :, here], p, 1, 0)
-        )
-        return top, l, o * shrink + added
+        total = total * shrink + p.sum(key_axis, keepdims=True)
+        return top, total, out * shrink + weighted(p, j, u, kind)
 
     def visit(blocks: Sequence[Scalar], carry: tuple[Carry, ...], kind: str) -> tuple[Carry, ...]:
         work = [(j, u) for j in blocks for u in tiling.chains()]
@@ -188,17 +191,15 @@ def _kernel(
 
     def compute() -> None:
         carry = visit_tiles(tiling, i, found, visit, tuple(nothing() for _ in tiling.chains()))
-        for u, (m, l, o) in enumerate(carry):
-            here = tiling.chain_tokens(u)
+        for u, (m, total, out) in enumerate(carry):
             if not tiling.all_see:
                 sees = m > FORBIDDEN
-                l, o = jnp.where(sees, l, 1.0), jnp.where(sees, o, 0.0)
+                total, out = jnp.where(sees, total, 1.0), jnp.where(sees, out, 0.0)
                 m = jnp.where(sees, m, SEES_NOTHING)
-            out, lse = (o / l).astype(out_ref.dtype), m + jnp.log2(l)
-            if rows:
-                out_ref[0, 0, here], lse_ref[0, 0, :, here] = out, lse.T
-            else:
-                out_ref[0, 0, :, here], lse_ref[0, 0, :, here] = out, lse
+            here, lse = tiling.chain_tokens(u), m + jnp.log2(total)
+            place = (0, 0, here) if rows else (0, 0, slice(None), here)
+            out_ref[place] = (out / total).astype(out_ref.dtype)
+            lse_ref[0, 0, :, here] = lse.T if rows else lse
 
     if not tiling.mapped:
         compute()

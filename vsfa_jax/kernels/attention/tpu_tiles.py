@@ -1,4 +1,4 @@
-"""What the forward and the backward TPU kernel share: which tiles they visit, and how they see them.
+"""What the forward and the backward TPU kernel share: the tiles they visit, and the masks.
 
 A grid step owns one block of queries of one head. The keys and values of its key head lie whole in
 VMEM, fetched once for all G query heads and all their blocks. A tile is `block_q` x `block_k`
