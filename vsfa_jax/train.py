@@ -54,7 +54,8 @@ def train(settings: Settings, workdir: Path) -> bool:
     inputs.keep_plan(workdir / "packing_train.npz")
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
-    train_step = step.jit_train_step(assembly.split.structure, optimizer, state)
+    loss = step.LossConfig(settings.train.z_loss, settings.train.label_smoothing)
+    train_step = step.jit_train_step(assembly.split.structure, optimizer, state, loss)
     logging.info("parameters:\n%s", describe(assembly.split))
 
     shows = jax.process_index() == 0  # of several processes one alone writes and speaks

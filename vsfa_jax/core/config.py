@@ -99,6 +99,8 @@ class Train:
 
     mode: Annotated[str, OneOf(("lora", "full"))]
     remat: Annotated[str, OneOf(("none", "blocks"))]
+    z_loss: NotNegative
+    label_smoothing: Annotated[float, Within(0, 1, or_most=False)]
 
 
 @dataclasses.dataclass(frozen=True)

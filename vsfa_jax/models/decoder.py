@@ -133,6 +133,17 @@ class Decoder(nnx.Module):
             return (hidden @ self.embedding[...].T.astype(hidden.dtype)).astype(jnp.float32)
         return self.head(hidden).astype(jnp.float32)
 
+    def head_matrix(self) -> tuple[jax.Array, bool] | None:
+        """What `logits` multiplies by, and whether as [V, D] and not [D, V].
+
+        None where the head is more than a matrix: it has a bias or an adapter.
+        """
+        if self.config.tied_head:
+            return self.embedding[...], True
+        if self.head.bias is not None or self.head.adapter is not None:
+            return None
+        return self.head.kernel[...], False
+
     def __call__(
         self,
         x: jax.Array,
