@@ -1,0 +1,1 @@
+"""Figures of kernels from the compiler: memory and cycles, without the device."""
