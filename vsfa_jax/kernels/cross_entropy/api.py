@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vsfa_jax.kernels.cross_entropy.chunked import Form, summed_loss
@@ -50,6 +51,7 @@ def linear_cross_entropy(
     Raises:
       ValueError: shapes that do not fit.
     """
+    hidden, head, targets, weights = map(jnp.asarray, (hidden, head, targets, weights))
     width = head.shape[1 if transposed else 0]
     if head.ndim != 2 or hidden.shape[-1] != width:
         wanted = "[V, D]" if transposed else "[D, V]"
