@@ -24,6 +24,7 @@ from vsfa_jax import lora, models, state, step
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.kernels.cross_entropy import chunked, cross_entropy, linear_cross_entropy
 from vsfa_jax.models.parameters import by_name
+from vsfa_jax.perf import cross_entropy as perf
 
 PLAIN = {"z_loss": 0.0, "label_smoothing": 0.0}
 
@@ -66,7 +67,8 @@ def assert_near(found, wanted, tolerance=1e-5):
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("terms", [PLAIN, TERMS], ids=["plain", "terms"])
 def test_equals_float64(terms, transposed):
-    made = problem(53, 24, 101)
+    made = problem(53, 24, 300)
+    assert chunked.block_size(300, 24, 8) == 128  # three blocks, the last shares some with another
     found = computed(*made, transposed, chunk=8, **terms)
     assert_near(found, exact(*made, **terms))
     np.testing.assert_allclose(
@@ -155,8 +157,8 @@ def test_cost_scales_with_trained_rows(monkeypatch):
         sizes.append(len(logits))
         return losses(logits, *rest)
 
-    losses = chunked._losses
-    monkeypatch.setattr(chunked, "_losses", count)
+    losses = chunked.losses
+    monkeypatch.setattr(chunked, "losses", count)
     hidden, head, targets, weights = problem(64, 4, 6, share=1)
     for trained, trips in TRIPS.items():
         sizes.clear()
@@ -182,8 +184,9 @@ def counted(function, *arguments):
     return str(jax.make_jaxpr(function)(*arguments)).count("dot_general[") / 2
 
 
-@pytest.mark.parametrize(("wanted", "number"), [((), 1), ((0,), 2), ((1,), 2), ((0, 1), 3)])
+@pytest.mark.parametrize(("wanted", "number"), [((), 1), ((0,), 2), ((1,), 3), ((0, 1), 4)])
 def test_only_what_is_asked_for_is_computed(wanted, number):
+    """The logits are computed a second time for d head alone."""
     assert products(wanted) == number
 
 
@@ -307,3 +310,31 @@ def test_a_step_is_right_whatever_is_done_to_the_head(done, tmp_path, monkeypatc
     wanted_loss, wanted = gradients_of(vlm, batch, mode)
     assert loss == pytest.approx(wanted_loss, rel=1e-5)
     training.assert_same_gradients(wanted, grads)
+
+
+PROGRAM = """
+%body (p: (s32[])) -> (s32[]) {
+  %a = f32[8,128]{1,0} fusion(%p), kind=kLoop, calls=%x, backend_config={"estimated_cycles":"10"}
+  %g = bf16[4,1024]{1,0} fusion(%p), kind=kCustom, calls=%y, metadata={op_name="jit(f)/gather"}
+  ROOT %in = (s32[]) while(%t), condition=%c, body=%inner, backend_config={"known_trip_count":{"n":"3"}}
+}
+
+%inner (p: (s32[])) -> (s32[]) {
+  ROOT %a = f32[8,128]{1,0} fusion(%p), kind=kLoop, calls=%x, backend_config={"estimated_cycles":"2"}
+}
+
+ENTRY %main (p: f32[8]) -> f32[8] {
+  %w = (s32[]) while(%t), condition=%c, body=%body
+  ROOT %b = f32[8]{0} add(%p, %p), backend_config={"estimated_cycles":"7"}
+}
+"""  # noqa: E501
+
+
+def test_cycles_are_counted_once_a_trip():
+    cycles, silent = perf.executed(PROGRAM, [5])
+    assert cycles == 5 * (10 + 3 * 2) + 7
+    assert silent == {"gather": 5 * 4 * 1024 * 2}
+    with pytest.raises(ValueError, match="fewer loops"):
+        perf.executed(PROGRAM, [5, 5])
+    with pytest.raises(ValueError, match="more loops"):
+        perf.executed(PROGRAM, [])

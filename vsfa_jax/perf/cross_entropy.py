@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import collections
 import datetime
+import functools
 import importlib.metadata
 import json
+import math
 import os
 import re
 import subprocess
@@ -34,6 +36,7 @@ from jax.sharding import SingleDeviceSharding
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.kernels.cross_entropy import linear_cross_entropy
+from vsfa_jax.kernels.cross_entropy.chunked import block_size
 
 ROWS, WIDTH, VOCABULARY = 8192, 3584, 152064
 RESULTS = Path(__file__).parent / "results"
@@ -63,10 +66,10 @@ def compiled(case: str, topology: str, chunk: int) -> Any:
     """The case's program for one chip."""
     form, head = case.split("-")
 
-    def loss(*arguments: jax.Array) -> jax.Array:
-        if form == "chunked":
-            return linear_cross_entropy(*arguments, chunk=chunk)
-        return naive_loss(*arguments, jnp.dtype(form.removeprefix("naive_")))
+    if form == "chunked":
+        loss = functools.partial(linear_cross_entropy, chunk=chunk)
+    else:
+        loss = functools.partial(naive_loss, dtype=jnp.dtype(form.removeprefix("naive_")))
 
     chip = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices[0]
     shapes = [
@@ -85,9 +88,7 @@ def compiled(case: str, topology: str, chunk: int) -> Any:
 def measure(case: str, topology: str, chunk: int) -> dict[str, Any]:
     """Figures of one case, compiled here."""
     program = compiled(case, topology, chunk)
-    # the loops whose trips only the running program knows: of chunks, then of quarters of one
-    trips = (-(-ROWS // chunk), 0) if case.startswith("chunked") else ()
-    cycles, silent = executed(program.as_text(), trips)
+    cycles, silent = executed(program.as_text(), trips_of(case, chunk))
     return {
         "temporaries_mib": round(program.memory_analysis().temp_size_in_bytes / 2**20, 1),
         "cycles": cycles,
@@ -95,7 +96,21 @@ def measure(case: str, topology: str, chunk: int) -> dict[str, Any]:
     }
 
 
-def executed(text: str, trips: Sequence[int]) -> tuple[int, dict[str, float]]:
+def trips_of(case: str, chunk: int) -> list[int]:
+    """Of each loop in the order of the text, all rows trained: the compiler does not know them.
+
+    Chunks and quarters of one, in which no row is left; blocks of the head's gradient, and in each
+    chunks and quarters again.
+    """
+    form, head = case.split("-")
+    if form != "chunked":
+        return []
+    rows = [math.ceil(ROWS / chunk), 0]
+    blocks = math.ceil(VOCABULARY / block_size(VOCABULARY, WIDTH, chunk))
+    return [*rows, blocks, *rows] if head == "trained" else rows
+
+
+def executed(text: str, trips: Sequence[int]) -> tuple[int, dict[str, int]]:
     """Cycles of a compiled program, and bytes written by what has no estimate, by operation.
 
     Args:
@@ -104,7 +119,7 @@ def executed(text: str, trips: Sequence[int]) -> tuple[int, dict[str, float]]:
     """
     computations = _computations(text)
     unknown = iter(trips)
-    silent: dict[str, float] = collections.Counter()
+    silent: collections.Counter[str] = collections.Counter()
 
     def run(name: str, times: int) -> int:
         total = 0
@@ -117,7 +132,9 @@ def executed(text: str, trips: Sequence[int]) -> tuple[int, dict[str, float]]:
                 silent[operation.removesuffix("-start")] += times * _bytes(line)
             if operation == "while":
                 known = re.search(r'"known_trip_count":\{"n":"(\d+)"', line)
-                count = int(known[1]) if known else next(unknown)
+                count = int(known[1]) if known else next(unknown, None)
+                if count is None:
+                    raise ValueError(f"trips: found {trips}, the program has more loops")
                 total += run(_attribute(line, "body"), times * count)
             elif operation in ("call", "async-start", "conditional"):
                 total += sum(run(name, times) for name in _called(line))

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from vsfa_jax.kernels.cross_entropy.chunked import Form, summed_loss
+from vsfa_jax.kernels.cross_entropy.chunked import summed_loss
+from vsfa_jax.kernels.cross_entropy.shards import Form
 
 CHUNK = 1024  # rows; its logits take 4 V KiB, and the head is read once for so many rows
 
@@ -61,5 +62,6 @@ def linear_cross_entropy(
             raise ValueError(f"{name}: found {array.shape}, wanted {hidden.shape[:-1]}")
     if chunk < 1:
         raise ValueError(f"chunk: found {chunk}, wanted at least 1")
-    form = Form(transposed, z_loss, label_smoothing, chunk, mesh)
+    vocabulary = head.shape[0 if transposed else 1]
+    form = Form(transposed, vocabulary, z_loss, label_smoothing, chunk, mesh)
     return summed_loss(hidden, head, targets, jax.lax.stop_gradient(weights), form)

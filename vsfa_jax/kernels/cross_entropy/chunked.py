@@ -1,42 +1,33 @@
 """The loss of a linear head in chunks of trained rows: one chunk's logits exist at a time.
 
     weights           0 1 1 0 0 1 1 1 0 1
-    chunks of 4       1 2 5 6
-    then of 1         7, 9
+    a chunk of 4      1 2 5 6
+    quarters of it    7, 9
 
 How many chunks there are is known to the running program alone, so they are worked off by a while
-loop. No such loop can be differentiated backwards, so its body computes the gradients as well.
+loop. No such loop can be differentiated backwards: the gradients are computed with the loss.
+
+The gradient by the head is as large as the head and a sum over all rows; in float32, to add chunks
+to, it would be the largest array of all. So it is made in blocks of the vocabulary, each summed up
+over all rows before the next, for which the logits are computed a second time.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-ROWS, TENSOR = ("data", "fsdp"), "tensor"
+from vsfa_jax.kernels.cross_entropy.shards import FSDP, ROWS, TENSOR, Form
+from vsfa_jax.kernels.cross_entropy.softmax import losses, slopes
 
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """What of the computation is static; as in `api.linear_cross_entropy`."""
-
-    transposed: bool
-    z_loss: float
-    label_smoothing: float
-    chunk: int
-    mesh: Mesh | None
-
-
-# start, loss, d hidden [N, D], d kernel [D, V'] float32; a gradient that is not wanted is None
-Carry = tuple[jax.Array, jax.Array, jax.Array | None, jax.Array | None]
 Wanted = tuple[bool, bool]  # of d hidden and d head, whether it is asked for
 Gradients = tuple[jax.Array | None, jax.Array | None]
 
@@ -83,7 +74,7 @@ def _sharded(
     run = functools.partial(_run, form=form, wanted=wanted)
     if form.mesh is None:
         return run(hidden, head, targets, weights)
-    rows, matrix = P(ROWS), P(TENSOR, "fsdp") if form.transposed else P("fsdp", TENSOR)
+    rows, matrix = P(ROWS), form.head_spec
     return jax.shard_map(
         run,
         mesh=form.mesh,
@@ -104,145 +95,145 @@ def _run(
     """`_sharded` on one device: its rows, its part of the vocabulary."""
     rows = (hidden.reshape(-1, hidden.shape[-1]), targets.reshape(-1), weights.reshape(-1))
     trained, number = rows[2] != 0, len(rows[2])
-    chunk = min(form.chunk, number)
     order = jnp.sort(jnp.where(trained, jnp.arange(number), number))
-    order = jnp.pad(order, (0, chunk), constant_values=number)
-    kernel = _gathered(head, form).astype(hidden.dtype)
-    begin = (
-        jnp.int32(0),
-        _zeros((), jnp.float32, ROWS, form),
-        _zeros(rows[0].shape, hidden.dtype, ROWS, form) if wanted[0] else None,
-        _zeros(kernel.shape, jnp.float32, (*ROWS, TENSOR), form) if wanted[1] else None,
+    work = Work(
+        *rows,
+        order=jnp.pad(order, (0, min(form.chunk, number)), constant_values=number),
+        count=form.over(jax.lax.pmax, trained.sum(), ROWS),
+        kernel=form.gathered(head).astype(hidden.dtype),
+        form=form,
     )
-    count = _over(jax.lax.pmax, trained.sum(), ROWS, form)  # all devices do as many trips
-    work_off = functools.partial(_work_off, rows, order, kernel, form)
-    _, loss, d_hidden, d_kernel = _loop(work_off, begin, count, chunk)
-    return _over(jax.lax.psum, loss, ROWS, form), (
-        None if d_hidden is None else d_hidden.reshape(hidden.shape),
-        None if d_kernel is None else _scattered(d_kernel, form).astype(head.dtype),
-    )
+    loss, d_hidden, log_z = _loss(work, *wanted)
+    loss = form.over(jax.lax.psum, loss, ROWS)
+    d_hidden = None if d_hidden is None else d_hidden.reshape(hidden.shape)
+    return loss, (d_hidden, None if log_z is None else _d_head(work, log_z, head))
 
 
-def _loop(
-    work_off: Callable[[int, Carry], Carry], carry: Carry, count: jax.Array, chunk: int
-) -> Carry:
-    """Works off `count` rows: chunks while three quarters of one are exceeded, then quarters."""
-    quarter = max(1, chunk // 4)
-    for size, left in ((chunk, chunk - quarter), (quarter, 0)):
-        more = functools.partial(_exceeds, count, left)
-        carry = jax.lax.while_loop(more, functools.partial(work_off, size), carry)
-    return carry
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What one device has to do.
+
+    Attributes:
+      hidden: [N, D].
+      targets: [N].
+      weights: [N].
+      order: [N + C] int32, the numbers of the trained rows, then N; C is the size of a chunk.
+      count: [] int32, the most trained rows of any device, so that all do as many trips.
+      kernel: [D, V'] or [V', D] in the dtype of `hidden`.
+      form: how.
+    """
+
+    hidden: jax.Array
+    targets: jax.Array
+    weights: jax.Array
+    order: jax.Array
+    count: jax.Array
+    kernel: jax.Array
+    form: Form
+
+    def take(self, start: jax.Array, size: int) -> tuple[jax.Array, ...]:
+        """From `start` on in `order`: numbers, hidden, targets, weights; zeros at number N."""
+        chosen = jax.lax.dynamic_slice_in_dim(self.order, start, size)
+        return chosen, *(
+            array.at[chosen].get(mode="fill", fill_value=0, indices_are_sorted=True)
+            for array in (self.hidden, self.targets, self.weights)
+        )
+
+    def loop(self, add: Callable[[int, jax.Array, Any], Any], sums: Any) -> Any:
+        """Calls add(size, start, sums) -> sums until `count` rows are worked off.
+
+        By chunks while more than three quarters of one are left, then by quarters.
+        """
+        chunk = len(self.order) - len(self.weights)
+        quarter, carry = max(1, chunk // 4), (jnp.int32(0), sums)
+        for size, left in ((chunk, chunk - quarter), (quarter, 0)):
+            carry = jax.lax.while_loop(
+                functools.partial(_exceeds, self.count, left),
+                functools.partial(_advance, add, size),
+                carry,
+            )
+        return carry[1]
 
 
-def _exceeds(count: jax.Array, left: int, carry: Carry) -> jax.Array:
-    """Whether more than `left` rows are still to do."""
+def _exceeds(count: jax.Array, left: int, carry: tuple[jax.Array, Any]) -> jax.Array:
     return count - carry[0] > left
 
 
-def _work_off(
-    rows: tuple[jax.Array, jax.Array, jax.Array],
-    order: jax.Array,
-    kernel: jax.Array,
-    form: Form,
-    size: int,
-    carry: Carry,
-) -> Carry:
-    """The next `size` rows of `order`; where it has none (N), zeros of weight 0.
+def _advance(
+    add: Callable[[int, jax.Array, Any], Any], size: int, carry: tuple[jax.Array, Any]
+) -> tuple[jax.Array, Any]:
+    start, sums = carry
+    return start + size, add(size, start, sums)
 
-    Args:
-      rows: hidden [N, D], targets [N], weights [N].
-      order: [N + chunk] int32, the numbers of the trained rows, then N.
-      kernel: [D, V'] or [V', D].
-      form: what is computed.
-      size: C.
-      carry: see `Carry`.
-    """
-    start, loss, d_hidden, d_kernel = carry
-    chosen = jax.lax.dynamic_slice_in_dim(order, start, size)
-    x, targets, weights = (
-        array.at[chosen].get(mode="fill", fill_value=0, indices_are_sorted=True) for array in rows
+
+def _loss(
+    work: Work, wants_hidden: bool, wants_log_z: bool
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """The loss, d hidden [N, D], and log Z [N + C] in the order of `order`."""
+    form, dtype = work.form, work.hidden.dtype
+
+    def add(size: int, start: jax.Array, sums: Any) -> Any:
+        loss, d_hidden, all_log_z = sums
+        chosen, x, targets, weights = work.take(start, size)
+        logits = _product(x, work.kernel, 1, 1 - form.axis)
+        found, log_z = losses(logits, targets, form)
+        if d_hidden is not None:
+            slope = weights[:, None] * slopes(logits, log_z, targets, form)
+            d_x = _product(slope.astype(dtype), work.kernel, 1, form.axis)
+            d_x = form.over(jax.lax.psum, d_x, TENSOR).astype(dtype)
+            d_hidden = d_hidden.at[chosen].set(d_x, mode="drop", indices_are_sorted=True)
+        if all_log_z is not None:
+            all_log_z = jax.lax.dynamic_update_slice_in_dim(all_log_z, log_z, start, 0)
+        return loss + (weights * found).sum(), d_hidden, all_log_z
+
+    begin = (
+        form.zeros((), jnp.float32, ROWS),
+        form.zeros(work.hidden.shape, dtype, ROWS) if wants_hidden else None,
+        form.zeros(work.order.shape, jnp.float32, ROWS) if wants_log_z else None,
     )
-    logits = _product(x, kernel, 1, 1 if form.transposed else 0)
-    losses, log_z = _losses(logits, targets, form)
-    loss = loss + (weights * losses).sum()
-    slopes = weights[:, None] * _slopes(logits, log_z, targets, form)
-    slopes = slopes.astype(x.dtype)
-    if d_hidden is not None:
-        d_x = _product(slopes, kernel, 1, 0 if form.transposed else 1)
-        d_x = _over(jax.lax.psum, d_x, TENSOR, form).astype(x.dtype)
-        d_hidden = d_hidden.at[chosen].set(d_x, mode="drop", indices_are_sorted=True)
-    if d_kernel is not None:
-        d_kernel = d_kernel + _product(*((slopes, x) if form.transposed else (x, slopes)), 0, 0)
-    return start + size, loss, d_hidden, d_kernel
+    loss, d_hidden, log_z = work.loop(add, begin)
+    return loss, d_hidden, log_z
 
 
-def _losses(logits: jax.Array, targets: jax.Array, form: Form) -> tuple[jax.Array, jax.Array]:
-    """logits [C, V'] -> each row's loss and log Z, both [C]; V' is this device's part of V."""
-    top = _over(jax.lax.pmax, logits.max(-1), TENSOR, form)
-    total = jnp.exp(logits - top[:, None]).sum(-1)
-    chosen = jnp.where(_hot(logits, targets, form), logits, 0).sum(-1)
-    log_z = top + jnp.log(_over(jax.lax.psum, total, TENSOR, form))
-    losses = log_z - (1 - form.label_smoothing) * _over(jax.lax.psum, chosen, TENSOR, form)
-    if form.label_smoothing:
-        mean = _over(jax.lax.psum, logits.sum(-1), TENSOR, form) / _vocabulary(logits, form)
-        losses = losses - form.label_smoothing * mean
-    return losses + form.z_loss * log_z**2, log_z
+def _d_head(work: Work, log_z: jax.Array, head: jax.Array) -> jax.Array:
+    """The gradient by this device's part of the head, in its shape and dtype.
+
+    The last block begins early enough to be whole; what it shares with the one before is the same.
+    """
+    form, own = work.form, work.kernel.shape[work.form.axis]
+    block = block_size(own, work.hidden.shape[1], form.chunk)
+
+    def fill(number: jax.Array, d_head: jax.Array) -> jax.Array:
+        first = jnp.minimum(number * block, own - block)
+        part = jax.lax.dynamic_slice_in_dim(work.kernel, first, block, form.axis)
+
+        def add(size: int, start: jax.Array, total: jax.Array) -> jax.Array:
+            _, x, targets, weights = work.take(start, size)
+            logits = _product(x, part, 1, 1 - form.axis)
+            own_log_z = jax.lax.dynamic_slice_in_dim(log_z, start, size)
+            slope = weights[:, None] * slopes(logits, own_log_z, targets, form, first)
+            pair = (x, slope.astype(x.dtype))
+            return total + _product(*(pair[::-1] if form.transposed else pair), 0, 0)
+
+        total = work.loop(add, form.zeros(part.shape, jnp.float32, (*ROWS, TENSOR)))
+        total = form.scattered(total).astype(head.dtype)
+        return jax.lax.dynamic_update_slice_in_dim(d_head, total, first, form.axis)
+
+    zeros = form.zeros(head.shape, head.dtype, (FSDP, TENSOR))
+    return jax.lax.fori_loop(0, math.ceil(own / block), fill, zeros)
 
 
-def _slopes(logits: jax.Array, log_z: jax.Array, targets: jax.Array, form: Form) -> jax.Array:
-    """[C, V'], the derivative of each row's loss by its logits."""
-    share = jnp.exp(logits - log_z[:, None])
-    if form.z_loss:
-        share = share * (1 + 2 * form.z_loss * log_z[:, None])
-    wanted = (1 - form.label_smoothing) * _hot(logits, targets, form)
-    if form.label_smoothing:
-        wanted = wanted + form.label_smoothing / _vocabulary(logits, form)
-    return share - wanted
+def block_size(vocabulary: int, width: int, chunk: int) -> int:
+    """Tokens of which d head is made at a time: such that it takes what a chunk's logits take.
 
-
-def _hot(logits: jax.Array, targets: jax.Array, form: Form) -> jax.Array:
-    """[C, V'] bool, True at each row's target, if this device has it."""
-    own = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 1)
-    if form.mesh is not None:
-        own = own + jax.lax.axis_index(TENSOR) * logits.shape[1]
-    return own == targets[:, None]
-
-
-def _vocabulary(logits: jax.Array, form: Form) -> int:
-    """V."""
-    return logits.shape[1] * (1 if form.mesh is None else form.mesh.shape[TENSOR])
+    That is [chunk, V] float32 against [D, block] in float32 and again in bfloat16, and
+    [chunk, block] in both. A multiple of 128, which a TPU's registers are wide.
+    """
+    blocks = math.ceil(1.5 * width / chunk + 1.5)
+    return min(vocabulary, 128 * math.ceil(vocabulary / blocks / 128))
 
 
 def _product(a: jax.Array, b: jax.Array, axis: int, other: int) -> jax.Array:
     """The sum over `axis` of a and `other` of b, float32."""
     dimensions = (((axis,), (other,)), ((), ()))
     return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
-
-
-def _over(
-    reduce: Callable[..., jax.Array], x: jax.Array, axes: str | Sequence[str], form: Form
-) -> jax.Array:
-    """x reduced over axes of the mesh, if there is one."""
-    return x if form.mesh is None else reduce(x, axes)
-
-
-def _zeros(shape: tuple[int, ...], dtype: Any, axes: Sequence[str], form: Form) -> jax.Array:
-    """Zeros to sum up in, apart on every device along `axes`."""
-    zeros = jnp.zeros(shape, dtype)
-    return zeros if form.mesh is None else jax.lax.pcast(zeros, tuple(axes), to="varying")
-
-
-def _gathered(head: jax.Array, form: Form) -> jax.Array:
-    """The whole of D, of this device's part of the vocabulary."""
-    if form.mesh is None:
-        return head
-    return jax.lax.all_gather(head, "fsdp", axis=int(form.transposed), tiled=True)
-
-
-def _scattered(d_kernel: jax.Array, form: Form) -> jax.Array:
-    """The sum over all rows, this device's part of D."""
-    if form.mesh is None:
-        return d_kernel
-    axis = int(form.transposed)
-    d_kernel = jax.lax.psum_scatter(d_kernel, "fsdp", scatter_dimension=axis, tiled=True)
-    return jax.lax.psum(d_kernel, "data")
