@@ -22,6 +22,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,11 @@ def naive_loss(
     return (weights * optax.softmax_cross_entropy_with_integer_labels(logits, targets)).sum()
 
 
-def compiled(case: str, topology: str, chunk: int) -> Any:
-    """The case's program for one chip."""
+def compiled(case: str, topology: str, chunk: int) -> tuple[Any, str]:
+    """The case's program for one chip, and its HLO after compilation.
+
+    The text is the compiler's own dump: for v6e and v5p some programs cannot be read back.
+    """
     form, head = case.split("-")
 
     if form == "chunked":
@@ -82,13 +86,18 @@ def compiled(case: str, topology: str, chunk: int) -> Any:
         )
     ]
     wanted = (0, 1) if head == "trained" else 0
-    return jax.jit(jax.value_and_grad(loss, wanted)).lower(*shapes).compile()
+    lowered = jax.jit(jax.value_and_grad(loss, wanted)).lower(*shapes)
+    with tempfile.TemporaryDirectory() as folder:
+        options: dict[str, str | bool] = {"xla_dump_to": folder, "xla_dump_hlo_as_text": True}
+        program = lowered.compile(compiler_options=options)
+        [path] = Path(folder).glob("*.after_codegen.txt")
+        return program, path.read_text()
 
 
 def measure(case: str, topology: str, chunk: int) -> dict[str, Any]:
     """Figures of one case, compiled here."""
-    program = compiled(case, topology, chunk)
-    cycles, silent = executed(program.as_text(), trips_of(case, chunk))
+    program, text = compiled(case, topology, chunk)
+    cycles, silent = executed(text, trips_of(case, chunk))
     return {
         "temporaries_mib": round(program.memory_analysis().temp_size_in_bytes / 2**20, 1),
         "cycles": cycles,
