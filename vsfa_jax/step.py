@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 
 from vsfa_jax.data.batch import Batch
 from vsfa_jax.kernels.cross_entropy import cross_entropy, linear_cross_entropy
+from vsfa_jax.mesh import on_mesh
 from vsfa_jax.state import Structure, TrainState
 
 Metrics = dict[str, jax.Array]
@@ -48,7 +49,8 @@ def loss_sum(
       config: what is added to the cross entropy.
       mesh: that model and batch are sharded over, with B a multiple of data x fsdp.
     """
-    hidden, head = model.hidden(batch), model.language.head_matrix()
+    with on_mesh(mesh):
+        hidden, head = model.hidden(batch), model.language.head_matrix()
     terms = dataclasses.asdict(config)
     if head is None:
         loss = cross_entropy(model.logits(hidden), batch.targets, batch.loss_weights, **terms)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.data.batch import FEATURES, NEWLINE, Batch, Vision
+from vsfa_jax.kernels.attention import Backend
 from vsfa_jax.models.decoder import Cache, Decoder
 
 
@@ -23,6 +24,11 @@ class VisionLanguage(nnx.Module):
     projector: Callable[[jax.Array], jax.Array]
 
     vision: Callable[[Vision], jax.Array]
+
+    def set_attention(self, backend: Backend) -> None:
+        """Asks for a backend in tower and language model, in place."""
+        for part in (self.vision, self.language):
+            part.attention = backend  # type: ignore[attr-defined]
 
     def features(self, vision: Vision) -> jax.Array:
         """[1 + n, B, P, D], what the tower says; n layers are kept besides the last."""

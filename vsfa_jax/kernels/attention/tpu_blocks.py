@@ -12,7 +12,7 @@ from jax.experimental.pallas import tpu as pltpu
 from vsfa_jax.kernels.attention.tpu_tiles import Blocks
 
 TUNED = Path(__file__).with_name("tuned.json")
-_LIKE = "v6e"  # the chip whose sizes one that the table does not have gets
+LIKE = "v6e"  # the chip whose sizes one that the table does not have gets
 _STEP = 128  # blocks are multiples of a vector register's lanes
 
 
@@ -38,8 +38,8 @@ def choose_blocks(t: int, s: int, h: int, *, causal: bool, mapped: bool) -> tupl
       mapped: whether there are segments.
     """
     info, table = tpu_info(), read_table()["chips"]
-    chip = _LIKE if info is None else str(info.chip_version)
-    sizes = table.get(chip, table[_LIKE])[case_name(h, causal=causal, mapped=mapped)]
+    chip = LIKE if info is None else str(info.chip_version)
+    sizes = table.get(chip, table[LIKE])[case_name(h, causal=causal, mapped=mapped)]
     shortest = min(_rounded(t), _rounded(s)) if causal else None
     forward, backward = (
         _cut(Blocks(**sizes[name]), shortest or _rounded(t), shortest or _rounded(s))
