@@ -70,6 +70,7 @@ setup(
         ],
         "wandb": ["wandb>=0.31,<0.32"],
         "test": [
+            "hypothesis==6.170.17",
             "mypy==2.4.1",
             "peft==0.21.2",
             "pytest==9.2.0",

@@ -62,6 +62,15 @@ def get_config() -> ConfigDict:
     # What is computed again in the backward pass to save memory: "none", or "blocks", of which
     # only the inputs are kept.
     train.remat = "none"
+    # Backend of attention: "auto" chooses by device; "reference" holds the scores whole, "xla" in
+    # chunks; "pallas_tpu", "pallas_gpu" and "cudnn" are errors where they cannot run.
+    train.attention = "auto"
+    # Weight of (log Z)^2 in the loss of a token, Z the sum of its exponentiated logits: keeps
+    # logits of a trained head from drifting. 1e-4 is usual; 0 is off.
+    train.z_loss = 0.0
+    # Share of a token's target that is spread over the whole vocabulary, below 1. The held-out
+    # loss has neither.
+    train.label_smoothing = 0.0
 
     config.lora = lora = ConfigDict()
     # Rank R of the update, A [D, R] B [R, F].

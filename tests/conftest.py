@@ -9,7 +9,14 @@ import pytest
 
 # Programs of tiny models that run once or twice: most of the time is the compiler's.
 COMPILED_QUICKLY = {
-    *("test_decode", "test_models_contract", "test_models_conversation", "test_models_weights"),
+    *(
+        "test_attention",
+        "test_cross_entropy",
+        "test_decode",
+        "test_models_contract",
+        "test_models_conversation",
+        "test_models_weights",
+    ),
     *("test_peft", "test_step", "test_tinyworld_base", "test_train", "test_vision_cache"),
 }
 

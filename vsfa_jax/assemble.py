@@ -8,12 +8,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from absl import logging
 from jax.sharding import Mesh
 
 from vsfa_jax import lora, models, state, tinyworld
 from vsfa_jax.core.config import PARTS, Settings
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.sources import Source, open_source
+from vsfa_jax.kernels.attention import Backend
+from vsfa_jax.kernels.attention.verify import verify
 from vsfa_jax.mesh import make_mesh
 from vsfa_jax.models.parameters import by_name, map_named
 from vsfa_jax.models.remat import set_remat
@@ -55,6 +58,7 @@ def assemble(settings: Settings) -> Assembly:
     mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     vlm = load_base(settings, mesh)
     set_remat(vlm.model, settings.train.remat == "blocks")
+    vlm.model.set_attention(Backend(settings.train.attention))
     family = models.FAMILIES[vlm.family]
     adapted = []
     if settings.train.mode == "lora":
@@ -87,6 +91,28 @@ def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
     if random:
         return models.initialize(directory, settings.seed, dtype, mesh, *options)
     return models.load(directory, dtype, mesh, *options)
+
+
+def verify_attention(settings: Settings, vlm: models.Vlm) -> None:
+    """On an accelerator, compares the attention that a run will use with XLA's.
+
+    Raises:
+      ConfigError: they differ, or the backend that is asked for cannot run.
+    """
+    if jax.default_backend() == "cpu":
+        return
+    text, tower = vlm.config.text, vlm.config.vision.blocks
+    for name, heads, kv_heads, head_size, causal in (
+        ("language model", text.num_heads, text.num_kv_heads, text.head_size, True),
+        ("tower", tower.num_heads, tower.num_heads, tower.head_size, False),
+    ):
+        found = verify(
+            *(heads, kv_heads, head_size),
+            causal=causal,
+            dtype=jnp.dtype(settings.model.dtype),
+            backend=Backend(settings.train.attention),
+        )
+        logging.info("attention of the %s differs from xla by %s", name, found)
 
 
 def part_rates(settings: Settings) -> dict[str, float]:

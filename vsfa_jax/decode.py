@@ -58,7 +58,7 @@ def generate(
     """New tokens after each row's prompt.
 
     Args:
-      model: has `prefill(batch, num_slots)` and `step(tokens, positions, cache, slot)`.
+      model: has `prefill(batch, num_slots)` and `step(tokens, positions, cache)`.
       batch: one prompt a row, padding on the right.
       seeds: [B] uint32, one a row; noise depends on the seed and the step only.
       sampling: how tokens are chosen.
@@ -68,7 +68,7 @@ def generate(
     Returns:
       [B, M] int32.
     """
-    rows, prompt = batch.tokens.shape
+    rows = len(batch.tokens)
     keys = jax.vmap(jax.random.key)(seeds)
     # The place after the largest one: an image's columns may lie further than its last token.
     places = jnp.where(batch.segment_ids[..., None] > 0, batch.positions, -1)
@@ -85,7 +85,7 @@ def generate(
         chosen = _choose(logits, keys, index, sampling)
         chosen = jnp.where(done, stop_tokens[0], chosen)
         tokens = tokens.at[:, index].set(chosen)
-        logits, cache = model.step(chosen, next_position + index, cache, prompt + index)
+        logits, cache = model.step(chosen, next_position + index, cache)
         return index + 1, logits, cache, tokens, done | jnp.isin(chosen, jnp.array(stop_tokens))
 
     start = (jnp.int32(0), logits, cache, tokens, jnp.zeros(rows, bool))

@@ -23,6 +23,7 @@ from vsfa_jax.data.pack import Plan, pack
 from vsfa_jax.data.pipeline import Pipeline, lengths
 from vsfa_jax.data.record import Record
 from vsfa_jax.data.sources import Source
+from vsfa_jax.kernels.attention import check_contiguous
 from vsfa_jax.manifest import hash_files, hash_json
 from vsfa_jax.mesh import batch_sharding
 from vsfa_jax.vision_cache import VisionCache
@@ -153,7 +154,15 @@ def check_rows(settings: Settings, mesh: Mesh) -> None:
 
 
 def place(batch: Batch, settings: Settings, mesh: Mesh) -> Batch:
-    """This process's rows [R, ...] as global arrays [M, R / M, ...] on the mesh."""
+    """This process's rows [R, ...] as global arrays [M, R / M, ...] on the mesh.
+
+    Raises:
+      ValueError: a segment lies in pieces, which attention that skips would not see.
+    """
+    named = {"segment_ids": batch.vision.segment_ids, **batch.vision.places}
+    numbered = {f"vision.{name}": ids for name, ids in named.items() if name.endswith("_ids")}
+    for name, ids in {"segment_ids": batch.segment_ids, **numbered}.items():
+        check_contiguous(ids, name)
     sharding = batch_sharding(mesh, micro_batches=True)
 
     def put(leaf: np.ndarray) -> jax.Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from vsfa_jax.core.config import PARTS
 from vsfa_jax.mesh import replicated
@@ -42,10 +42,12 @@ class Structure:
     Attributes:
       graph: nnx's.
       dtype: that trained parameters of the model itself are computed in; an adapter keeps float32.
+      mesh: that its arrays are placed on; None where they are not.
     """
 
     graph: Any
     dtype: Any
+    mesh: Mesh | None = None
 
     def model(self, params: nnx.State, frozen: nnx.State) -> nnx.Module:
         """The model with these arrays."""
@@ -91,7 +93,14 @@ def split(
         return isinstance(leaf, trained) and part_of(str(path[0])) in parts
 
     taken: tuple[Any, ...] = nnx.split(model, is_trained, ...)
-    return Split(Structure(taken[0], dtype), taken[1], taken[2])
+    return Split(Structure(taken[0], dtype, mesh_of(model)), taken[1], taken[2])
+
+
+def mesh_of(model: nnx.Module) -> Mesh | None:
+    """The mesh that a model's arrays are placed on, if they are."""
+    shardings = (getattr(leaf, "sharding", None) for leaf in by_name(model).values())
+    placed = (each.mesh for each in shardings if isinstance(each, NamedSharding))
+    return next((mesh for mesh in placed if isinstance(mesh, Mesh)), None)
 
 
 def describe(split: Split) -> str:

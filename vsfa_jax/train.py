@@ -17,7 +17,7 @@ from absl import logging
 from flax import nnx
 
 from vsfa_jax import optim, step
-from vsfa_jax.assemble import Assembly, assemble, optimizer_config
+from vsfa_jax.assemble import Assembly, assemble, optimizer_config, verify_attention
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings, to_dict
@@ -47,6 +47,7 @@ def train(settings: Settings, workdir: Path) -> bool:
     """
     assembly = assemble(settings)
     check_rows(settings, assembly.mesh)
+    verify_attention(settings, assembly.vlm)
     cache = open_cache(settings, assembly, workdir)
     inputs = make_input(settings, assembly.vlm.processor, "train", workdir, cache)
     probe = Probe(settings, assembly, workdir, cache) if settings.eval_every else None
@@ -54,7 +55,8 @@ def train(settings: Settings, workdir: Path) -> bool:
     inputs.keep_plan(workdir / "packing_train.npz")
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
-    train_step = step.jit_train_step(assembly.split.structure, optimizer, state)
+    loss = step.LossConfig(settings.train.z_loss, settings.train.label_smoothing)
+    train_step = step.jit_train_step(assembly.split.structure, optimizer, state, loss)
     logging.info("parameters:\n%s", describe(assembly.split))
 
     shows = jax.process_index() == 0  # of several processes one alone writes and speaks

@@ -24,6 +24,8 @@ from absl import logging
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_json
 from vsfa_jax.data.batch import FEATURES, Budget, Example, Vision, collate_row
+from vsfa_jax.mesh import on_mesh
+from vsfa_jax.state import mesh_of
 
 _INDEX, _ROWS = "index.json", "features.bin"
 _SAVED_EVERY = 50  # runs of the tower, for what is in the index outlives a kill
@@ -47,7 +49,14 @@ class VisionCache:
         if jax.process_count() > 1:
             raise ConfigError("model.cache_vision: found True, wanted False on several processes")
         self.directory, self.model, self.key, self.budget = directory, model, key, budget
-        self._run = jax.jit(lambda model, vision: model.features(vision))
+        mesh = mesh_of(model)
+
+        @jax.jit
+        def run(model: Any, vision: Vision) -> jax.Array:
+            with on_mesh(mesh):
+                return model.features(vision)
+
+        self._run = run
         self._starts: dict[str, int] = {}
         self._rows = 0
         self._width = model.num_kept_layers * model.config.vision.blocks.width

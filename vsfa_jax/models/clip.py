@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.data.batch import Vision
+from vsfa_jax.kernels.attention import AUTO
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import LayerNorm
 from vsfa_jax.models.remat import rematerialised
-from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
+from vsfa_jax.models.vit import VitBlock, VitConfig, attention_within, stacked_blocks
 
 # Of random position and class embeddings: about as large as a picture's patch embeddings, for much
 # smaller ones drown in them, and a tower that knows no places learns none for a long time.
@@ -40,7 +41,7 @@ class ClipConfig:
 class ClipTower(nnx.Module):
     """Patches -> features of the layer that the projector reads."""
 
-    remat = False
+    remat, attention = False, AUTO
 
     def __init__(self, config: ClipConfig, key: jax.Array):
         self.config = config
@@ -63,8 +64,11 @@ class ClipTower(nnx.Module):
         x = self.pre_norm(x + self.position_embedding[...][positions])
         used = jax.tree.map(lambda leaf: leaf[: self.config.num_used_layers], self.layers)
 
+        head_size = self.config.blocks.head_size
+        attend = attention_within(vision.segment_ids, head_size, self.attention)
+
         def run(x: jax.Array, layer: VitBlock) -> tuple[jax.Array, None]:
-            return layer(x, vision.segment_ids, None), None
+            return layer(x, None, attend), None
 
         x, _ = jax.lax.scan(rematerialised(run, self.remat), x, used)
         return x[None]

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from vsfa_jax.kernels.attention import attention
+from vsfa_jax.kernels.attention import AUTO, attention, decode_attention, map_blocks
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import RMSNorm
 from vsfa_jax.models.remat import rematerialised
@@ -93,12 +93,12 @@ class Cache:
     Attributes:
       keys: [L, B, S, K, H].
       values: [L, B, S, K, H].
-      filled: [B, S] int32, 1 where a slot holds a token that may be seen.
+      lengths: [B] int32, how many of a row's slots hold a token, from the first on.
     """
 
     keys: jax.Array
     values: jax.Array
-    filled: jax.Array
+    lengths: jax.Array
 
 
 class Decoder(nnx.Module):
@@ -106,9 +106,10 @@ class Decoder(nnx.Module):
 
     Attributes:
       remat: whether a block's inside is computed again in the backward pass.
+      attention: the backend that is asked for.
     """
 
-    remat = False
+    remat, attention = False, AUTO
 
     def __init__(self, config: DecoderConfig, key: jax.Array):
         self.config = config
@@ -132,6 +133,17 @@ class Decoder(nnx.Module):
             return (hidden @ self.embedding[...].T.astype(hidden.dtype)).astype(jnp.float32)
         return self.head(hidden).astype(jnp.float32)
 
+    def head_matrix(self) -> tuple[jax.Array, bool] | None:
+        """What `logits` multiplies by, and whether as [V, D] and not [D, V].
+
+        None where the head is more than a matrix: it has a bias or an adapter.
+        """
+        if self.config.tied_head:
+            return self.embedding[...], True
+        if self.head.bias is not None or self.head.adapter is not None:
+            return None
+        return self.head.kernel[...], False
+
     def __call__(
         self,
         x: jax.Array,
@@ -153,8 +165,21 @@ class Decoder(nnx.Module):
           where nobody reads them).
         """
 
+        window = self.config.window
+        head_size = self.config.head_size
+        seen = map_blocks(segment_ids, head_size, causal=True, window=window)
+
         def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-            return self._attention(q, k, v, segment_ids, causal=True), (k, v)
+            out = attention(
+                *(q, k, v),
+                segment_ids=segment_ids,
+                block_map=seen,
+                causal=True,
+                window=window,
+                backend=self.attention.name,
+                interpret=self.attention.interpret,
+            )
+            return out, (k, v)
 
         def run(x: jax.Array, scanned: tuple[Block, jax.Array]) -> tuple[jax.Array, KeysValues]:
             layer, number = scanned
@@ -166,14 +191,9 @@ class Decoder(nnx.Module):
         x, kept = jax.lax.scan(rematerialised(run, self.remat), x, (self.layers, numbers))
         return self.norm(x), kept
 
-    def step(
-        self, x: jax.Array, positions: jax.Array, cache: Cache, slot: jax.Array
-    ) -> tuple[jax.Array, Cache]:
-        """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys stored at `slot`."""
-        filled = cache.filled.at[:, slot].set(1)
-        window = self.config.window
-        seen = filled if window is None else _near(filled, window)
-        segments = (jnp.ones(x.shape[:2], jnp.int32), seen)
+    def step(self, x: jax.Array, positions: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
+        """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys kept after the last."""
+        lengths = cache.lengths + 1
 
         def layer_step(
             x: jax.Array, scanned: tuple[Block, jax.Array, jax.Array]
@@ -181,29 +201,15 @@ class Decoder(nnx.Module):
             layer, keys, values = scanned
 
             def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-                seen_k, seen_v = _insert(keys, k, slot), _insert(values, v, slot)
-                out = attention(q, seen_k, seen_v, segment_ids=segments, causal=False)
-                return out, (seen_k, seen_v)
+                kept = _insert(keys, k, cache.lengths), _insert(values, v, cache.lengths)
+                out = decode_attention(q[:, 0], *kept, lengths=lengths, window=self.config.window)
+                return out[:, None], kept
 
             return layer(x, rope, attend)
 
         rope = self.config.rotary.table(positions)
         x, (keys, values) = jax.lax.scan(layer_step, x, (self.layers, cache.keys, cache.values))
-        return self.norm(x), Cache(keys, values, filled)
-
-    def _attention(
-        self, q: jax.Array, k: jax.Array, v: jax.Array, segment_ids: jax.Array, causal: bool
-    ) -> jax.Array:
-        return attention(q, k, v, segment_ids=segment_ids, causal=causal, window=self.config.window)
-
-
-def _near(filled: jax.Array, window: int) -> jax.Array:
-    """[B, S] of `filled` without what lies further left of the newest token than `window`.
-
-    Slots between a row's prompt and its answer are empty, so tokens are counted, not slots.
-    """
-    later = filled.sum(-1, keepdims=True) - jnp.cumsum(filled, -1)
-    return filled * (later <= window)
+        return self.norm(x), Cache(keys, values, lengths)
 
 
 def _add_deepstack(x: jax.Array, deepstack: jax.Array | None, number: jax.Array) -> jax.Array:
@@ -214,6 +220,6 @@ def _add_deepstack(x: jax.Array, deepstack: jax.Array | None, number: jax.Array)
     return x + jnp.where(number < len(deepstack), chosen, 0).astype(x.dtype)
 
 
-def _insert(cached: jax.Array, new: jax.Array, slot: jax.Array) -> jax.Array:
-    """cached [B, S, K, H] with new [B, 1, K, H] at `slot`."""
-    return jax.lax.dynamic_update_slice_in_dim(cached, new.astype(cached.dtype), slot, axis=1)
+def _insert(cached: jax.Array, new: jax.Array, slots: jax.Array) -> jax.Array:
+    """cached [B, S, K, H] with new [B, 1, K, H] at each row's slot [B]."""
+    return cached.at[jnp.arange(len(cached)), slots].set(new[:, 0].astype(cached.dtype))

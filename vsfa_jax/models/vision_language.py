@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.data.batch import FEATURES, NEWLINE, Batch, Vision
+from vsfa_jax.kernels.attention import Backend
 from vsfa_jax.models.decoder import Cache, Decoder
 
 
@@ -23,6 +24,11 @@ class VisionLanguage(nnx.Module):
     projector: Callable[[jax.Array], jax.Array]
 
     vision: Callable[[Vision], jax.Array]
+
+    def set_attention(self, backend: Backend) -> None:
+        """Asks for a backend in tower and language model, in place."""
+        for part in (self.vision, self.language):
+            part.attention = backend  # type: ignore[attr-defined]
 
     def features(self, vision: Vision) -> jax.Array:
         """[1 + n, B, P, D], what the tower says; n layers are kept besides the last."""
@@ -79,17 +85,16 @@ class VisionLanguage(nnx.Module):
         last = batch.segment_ids.astype(bool).sum(-1) - 1
         room = ((0, 0), (0, 0), (0, num_slots), (0, 0), (0, 0))
         keys, values = (jnp.pad(leaf, room) for leaf in kept)
-        filled = jnp.pad((batch.segment_ids > 0).astype(jnp.int32), ((0, 0), (0, num_slots)))
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return self.logits(hidden), Cache(keys, values, filled)
+        return self.logits(hidden), Cache(keys, values, last + 1)
 
     def step(
-        self, tokens: jax.Array, positions: jax.Array, cache: Cache, slot: jax.Array
+        self, tokens: jax.Array, positions: jax.Array, cache: Cache
     ) -> tuple[jax.Array, Cache]:
-        """One token a row: tokens [B], positions [B], written at `slot` -> logits [B, V]."""
+        """One token a row: tokens [B], positions [B] -> logits [B, V], and the longer cache."""
         x = self.language.embed(tokens[:, None])
         places = jnp.repeat(positions[:, None, None], 3, axis=-1)
-        hidden, cache = self.language.step(x, places, cache, slot)
+        hidden, cache = self.language.step(x, places, cache)
         return self.logits(hidden[:, 0]), cache
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import jax
 from flax import nnx
 
-from vsfa_jax.kernels.attention import attention
+from vsfa_jax.kernels.attention import AUTO, Backend, attention, map_blocks
 from vsfa_jax.models.activations import ACTIVATIONS
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import LayerNorm, RMSNorm
 from vsfa_jax.models.rotary import Rope, rotate
+
+Attend = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 NORMS = {"layer": LayerNorm, "rms": RMSNorm}
 
@@ -64,13 +68,12 @@ class VitBlock(nnx.Module):
         self.up_proj = Linear(d, f, seeds[4], bias=True)
         self.down_proj = Linear(f, d, seeds[5], bias=True, scale=branch)
 
-    def __call__(self, x: jax.Array, segment_ids: jax.Array, rope: Rope | None) -> jax.Array:
-        """x [B, P, D], segments [B, P] -> [B, P, D]."""
+    def __call__(self, x: jax.Array, rope: Rope | None, attend: Attend) -> jax.Array:
+        """x [B, P, D] -> [B, P, D]; `attend` is of `attention_within`."""
         q, k, v = self._heads(self.attention_norm(x))
         if rope is not None:
             q, k = rotate(q, rope), rotate(k, rope)
-        out = attention(q, k, v, segment_ids=segment_ids, causal=False)
-        x = x + self.o_proj(out.reshape(x.shape))
+        x = x + self.o_proj(attend(q, k, v).reshape(x.shape))
         return x + self.down_proj(self._expand(self.mlp_norm(x)))
 
     def _heads(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -93,6 +96,28 @@ class VitBlock(nnx.Module):
         if self.config.gated:
             return activate(self.gate_proj(x)) * self.up_proj(x)
         return activate(self.up_proj(x))
+
+
+def attention_within(
+    segment_ids: jax.Array, head_size: int, backend: Backend = AUTO, longest: int | None = None
+) -> Attend:
+    """Full attention inside segments [B, P], for every layer of a tower.
+
+    Args:
+      segment_ids: [B, P] int32, contiguous, 0 is padding.
+      head_size: H.
+      backend: of the attention.
+      longest: the most patches of a segment, where known.
+    """
+    seen = map_blocks(segment_ids, head_size, causal=False, longest=longest)
+    return functools.partial(
+        attention,
+        segment_ids=segment_ids,
+        block_map=seen,
+        causal=False,
+        backend=backend.name,
+        interpret=backend.interpret,
+    )
 
 
 def stacked_blocks(config: VitConfig, key: jax.Array) -> VitBlock:

@@ -54,7 +54,8 @@ class Vlm:
 
     def logits(self, batch: Batch) -> jax.Array:
         """[B, T, V] float32."""
-        return _logits(self.model, batch)
+        with jax.set_mesh(self.mesh):
+            return _logits(self.model, batch)
 
     def generate(
         self,
@@ -99,14 +100,15 @@ class Vlm:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             padded = chosen + [chosen[-1]] * (batch_size - len(chosen))
-            tokens = decode.generate(
-                self.model,
-                decode.collate_prompts([encoded[i] for i in padded]),
-                seeds=np.asarray([seeds[i] for i in padded], np.uint32),
-                sampling=decode.Sampling(temperature, top_p),
-                max_new_tokens=max_new_tokens,
-                stop_tokens=self.processor.stop_tokens,
-            )
+            with jax.set_mesh(self.mesh):
+                tokens = decode.generate(
+                    self.model,
+                    decode.collate_prompts([encoded[i] for i in padded]),
+                    seeds=np.asarray([seeds[i] for i in padded], np.uint32),
+                    sampling=decode.Sampling(temperature, top_p),
+                    max_new_tokens=max_new_tokens,
+                    stop_tokens=self.processor.stop_tokens,
+                )
             for i, row in zip(chosen, np.asarray(tokens), strict=False):
                 stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
                 answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()

@@ -1,1 +1,1 @@
-"""Measurements of our kernels against others', with the TPU compiler's figures or on a device."""
+"""Figures of our kernels and of others' from the TPU compiler without a TPU, or from a GPU."""

@@ -14,7 +14,6 @@ class Chip:
     Attributes:
       name: as in `--topology=NAME:...`.
       topology: the smallest topology that the compiler knows.
-      kind: JAX's `device_kind`.
       cores: TensorCores of a device, which share a kernel's grid.
       clock_hz: of the matrix units; inferred from peak FLOP/s and their geometry, not read.
       bytes_per_s: bandwidth of HBM.
@@ -25,7 +24,6 @@ class Chip:
 
     name: str
     topology: str
-    kind: str
     cores: int
     clock_hz: float
     bytes_per_s: float
@@ -37,9 +35,9 @@ class Chip:
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v5e", "v5e:2x2", "TPU v5 lite", 1, 1.5e9, 819e9, 128, 131_072, 98_304),
-        Chip("v6e", "v6e:2x2", "TPU v6 lite", 1, 1.75e9, 1640e9, 256, 524_288, 98_304),
-        Chip("v5p", "v5p:2x2x1", "TPU v5", 2, 1.75e9, 2765e9, 128, 131_072, 57_344),
+        Chip("v5e", "v5e:2x2", 1, 1.5e9, 819e9, 128, 131_072, 98_304),
+        Chip("v6e", "v6e:2x2", 1, 1.75e9, 1640e9, 256, 524_288, 98_304),
+        Chip("v5p", "v5p:2x2x1", 2, 1.75e9, 2765e9, 128, 131_072, 49_152),
     )
 }
 

@@ -78,20 +78,24 @@ def best_of(
     return {one.name: figures.best(found[one.name], one, shape) for one in contenders}
 
 
-def packed(plan: Plan, case: str, direction: str, show: Show) -> dict[str, Any]:
+def packed(
+    plan: Plan, case: str, direction: str, show: Show
+) -> tuple[dict[str, Any], list[Figure]]:
     """A packed row beside the same row unpacked, with the sizes that suit each best.
 
-    Both are bundles x tiles, for the simulator does not know what a block map says.
+    Both are bundles x tiles, for the simulator does not know what a block map says. Returns the
+    comparison, and the packed row's figures of every configuration.
     """
     shape, unpacked = cases.PACKED[case]
     sizes = ours.OURS.sweep(shape, direction)[: plan.configurations]
+    plain_sizes = ours.OURS.sweep(unpacked, direction)[: plan.configurations]
     rows = measured(plan, ours.OURS, shape, direction, sizes, show)
-    whole = measured(plan, ours.OURS, unpacked, direction, sizes, show)
+    whole = measured(plan, ours.OURS, unpacked, direction, plain_sizes, show)
     row = figures.best(rows, ours.OURS, shape)
     other = figures.best(whole, ours.OURS, unpacked)
     chosen = row.bundles_blocks.get(direction, sizes[0])
     tiles = cases.least_tiles(shape, chosen["block_q"], chosen["block_k"])
-    return {
+    kept = {
         "case": case,
         "direction": direction,
         "blocks": chosen,
@@ -103,3 +107,4 @@ def packed(plan: Plan, case: str, direction: str, show: Show) -> dict[str, Any]:
         "share": row.bundles / other.bundles if row.bundles and other.bundles else None,
         "tried": [dataclasses.asdict(figure) for figure in rows],
     }
+    return kept, rows

@@ -28,6 +28,7 @@ from vsfa_jax.perf.chips import chip_of
 from vsfa_jax.perf.compiled import Plan
 from vsfa_jax.perf.contenders import CONTENDERS
 from vsfa_jax.perf.figures import Best, Figure
+from vsfa_jax.perf.tuning import Found
 from vsfa_jax.perf.goals import goals
 
 RESULTS = Path(__file__).parent / "results"
@@ -69,9 +70,9 @@ def main(
     )
     baselines.check_installed()
     jax.config.update("jax_platforms", "cpu")  # the compiler is asked for in other processes
-    bests = _run(plan, folder / f"attention-{plan.chip.name}.json")
+    found = _run(plan, folder / f"attention-{plan.chip.name}.json")
     if tune:
-        tuning.write(plan.chip, tuning.entries(bests), _provenance())
+        tuning.write(plan.chip, tuning.entries(found), _provenance())
 
 
 def _known(given: list[str], known: Any, flag: str) -> list[str]:
@@ -82,8 +83,9 @@ def _known(given: list[str], known: Any, flag: str) -> list[str]:
     return given or list(known)
 
 
-def _run(plan: Plan, path: Path) -> dict[str, dict[str, dict[str, Best]]]:
-    """Measures, prints and keeps; returns the bests by case, direction and contender."""
+def _run(plan: Plan, path: Path) -> Found:
+    """Measures, prints and keeps; returns our figures by case and direction."""
+    ours: Found = {}
     bests: dict[str, dict[str, dict[str, Best]]] = {}
     tried: dict[str, Any] = {}
     packed = []
@@ -93,11 +95,14 @@ def _run(plan: Plan, path: Path) -> dict[str, dict[str, dict[str, Best]]]:
             logging.info("%s", title)
             if case in cases.PACKED:
                 if "ours" in [one.name for one in plan.contenders]:
-                    packed.append(compiled.packed(plan, case, direction, logging.info))
+                    row, figures = compiled.packed(plan, case, direction, logging.info)
+                    packed.append(row)
+                    ours.setdefault(case, {})[direction] = figures
                 continue
             found = compiled.swept(plan, case, direction, logging.info)
             best = compiled.best_of(found, plan.contenders, case)
             bests.setdefault(case, {})[direction] = best
+            ours.setdefault(case, {})[direction] = found.get("ours", [])
             tried.setdefault(case, {})[direction] = _plain(found, best)
             print(text.case_table(plan.chip, title, best), flush=True)
     reached = goals(plan.chip, bests, packed)
@@ -115,7 +120,7 @@ def _run(plan: Plan, path: Path) -> dict[str, dict[str, dict[str, Best]]]:
         "goals": [dataclasses.asdict(goal) for goal in reached],
     }
     _keep(kept, path)
-    return bests
+    return ours
 
 
 def _plain(found: dict[str, list[Figure]], best: dict[str, Best]) -> dict[str, Any]:

@@ -14,25 +14,34 @@ from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf.contender import Blocks, Built, Contender
 
 _NAMES = ("block_q", "block_k", "chain", "ahead", "unroll")
-# Most promising first; a causal pass has no use for `unroll`, a backward one none for `ahead`.
+# Most promising first; only a full forward pass has a use for `unroll`, no backward one for `ahead`.
 _FORWARD_FULL = (
-    *((512, 1024, 512, 0, 4), (1024, 1024, 512, 1, 4), (256, 1024, 256, 0, 4)),
-    *((1024, 512, 1024, 1, 8), (512, 512, 512, 0, 8), (1024, 1024, 256, 1, 4)),
-    *((512, 1024, 512, 1, 4), (512, 1024, 256, 1, 4), (1024, 512, 512, 1, 8)),
-    *((1024, 1024, 512, 1, 2), (512, 512, 512, 1, 4), (256, 512, 256, 0, 8)),
+    *((512, 512, 512, 0, 8), (1024, 512, 1024, 1, 8), (1024, 256, 1024, 1, 16)),
+    *((512, 1024, 512, 0, 4), (1024, 1024, 512, 1, 4), (512, 1024, 512, 1, 4)),
+    *((1024, 512, 512, 1, 8), (256, 1024, 256, 0, 4), (1024, 1024, 256, 1, 4)),
 )
 _FORWARD_CAUSAL = (
-    *((1024, 1024, 256, 0, 1), (1024, 1024, 256, 1, 1), (1024, 1024, 512, 1, 1)),
-    *((512, 512, 256, 0, 1), (512, 512, 256, 1, 1), (2048, 2048, 256, 1, 1)),
-    *((1024, 1024, 512, 0, 1), (2048, 2048, 512, 1, 1), (512, 512, 512, 0, 1)),
-    *((2048, 2048, 256, 0, 1), (1024, 1024, 128, 1, 1), (512, 512, 128, 1, 1)),
+    *((1024, 1024, 256, 0, 1), (1024, 1024, 256, 1, 1), (2048, 2048, 256, 1, 1)),
+    *((1024, 1024, 512, 1, 1), (512, 512, 256, 0, 1), (512, 512, 256, 1, 1)),
+    *((1024, 1024, 512, 0, 1), (512, 512, 512, 1, 1), (2048, 2048, 512, 1, 1)),
 )
-_BACKWARD = (
-    *((512, 512, 512, 0, 1), (1024, 1024, 512, 0, 1), (1024, 1024, 1024, 0, 1)),
-    *((512, 512, 256, 0, 1), (1024, 1024, 256, 0, 1), (512, 1024, 512, 0, 1)),
-    *((1024, 512, 512, 0, 1), (256, 1024, 256, 0, 1), (512, 1024, 256, 0, 1)),
-    *((1024, 512, 256, 0, 1), (256, 512, 256, 0, 1), (256, 256, 256, 0, 1)),
+_BACKWARD_FULL = (
+    *((1024, 1024, 1024, 0, 1), (1024, 512, 1024, 0, 1), (512, 512, 512, 0, 1)),
+    *((1024, 1024, 512, 0, 1), (512, 1024, 512, 0, 1), (1024, 512, 512, 0, 1)),
+    *((1024, 256, 1024, 0, 1), (2048, 512, 1024, 0, 1), (512, 256, 512, 0, 1)),
 )
+_BACKWARD_CAUSAL = (
+    *((1024, 1024, 256, 0, 1), (1024, 1024, 512, 0, 1), (512, 512, 512, 0, 1)),
+    *((512, 512, 256, 0, 1), (1024, 1024, 1024, 0, 1), (2048, 2048, 512, 0, 1)),
+    *((512, 512, 128, 0, 1), (512, 1024, 512, 0, 1), (1024, 512, 512, 0, 1)),
+)
+# A packed row's two passes share one map, so each tile here is tried in both.
+_PACKED = (
+    *((512, 512, 512, 0, 1), (512, 512, 256, 0, 1), (512, 512, 256, 1, 1)),
+    *((512, 512, 512, 1, 1), (1024, 1024, 256, 0, 1), (1024, 1024, 512, 1, 1)),
+    *((256, 256, 256, 0, 1), (256, 512, 256, 0, 1), (512, 256, 512, 0, 1)),
+)
+_SUBLANES = 16  # two rows of bfloat16 each
 
 
 def _module(name: str) -> Any:
@@ -45,7 +54,10 @@ def _module(name: str) -> Any:
 
 def _sweep(shape: Shape, direction: str) -> list[Blocks]:
     forward = _FORWARD_CAUSAL if shape.causal else _FORWARD_FULL
-    table = forward if direction == "forward" else _BACKWARD
+    backward = _BACKWARD_CAUSAL if shape.causal else _BACKWARD_FULL
+    table = forward if direction == "forward" else backward
+    if shape.segments is not None:
+        table = _PACKED
     least = min(shape.queries, shape.keys)
     return [dict(zip(_NAMES, row, strict=True)) for row in table if max(row[:2]) <= least]
 
@@ -67,13 +79,13 @@ def _build(shape: Shape, direction: str, blocks: Blocks) -> Built:
     """In the kernels' own layout; with segments the block map is an argument."""
     tiling = _tiling(shape, blocks)
     b, n, t, h = shape.rows, shape.heads, shape.queries, shape.head_size
-    k_shape = (b, shape.kv_heads, shape.keys, h)
 
-    def laid_out(*sizes: int) -> jax.ShapeDtypeStruct:
-        order = sizes if tiling.rows else (*sizes[:2], sizes[3], sizes[2])
-        return jax.ShapeDtypeStruct(order, "bfloat16")
+    def laid_out(heads: int, tokens: int) -> jax.ShapeDtypeStruct:
+        padded = -(-h // _SUBLANES) * _SUBLANES
+        ends = (tokens, h) if tiling.rows else (padded, tokens)
+        return jax.ShapeDtypeStruct((b, heads, *ends), "bfloat16")
 
-    q, k = laid_out(b, n, t, h), laid_out(*k_shape)
+    q, k = laid_out(n, t), laid_out(shape.kv_heads, shape.keys)
     block_map: tuple[Any, ...] = ()
     if tiling.mapped:
         found = jax.eval_shape(lambda: block_map_of(shape, blocks))

@@ -1,44 +1,98 @@
-"""The tuned table of our kernels: for each chip, pass and kind of attention, the best sizes."""
+"""The tuned table of our kernels, `tuned.json`: for each chip and kind of attention, the best sizes.
+
+A kind is one of `tpu_blocks.case_name`. What no model needs, and so no case measures, gets the
+sizes of the kind that is named beside it in `STAND_IN`.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf import cases
 from vsfa_jax.perf.chips import Chip
-from vsfa_jax.perf.figures import Best
+from vsfa_jax.perf.contender import Blocks
+from vsfa_jax.perf.figures import Figure
 from vsfa_jax.perf.sweep import KERNELS
 
 TABLE = KERNELS / "tuned.json"
+STAND_IN = {
+    "causal, one segment, columns": "causal, one segment, rows",
+    "causal, packed, columns": "causal, packed, rows",
+    "full, packed, rows": "full, packed, columns",
+}
 _LENGTH = 4096  # of the models' rows
 
-
-def entries(bests: dict[str, dict[str, dict[str, Best]]]) -> dict[str, dict[str, Any]]:
-    """By pass, then by kind such as "causal_h128": our sizes of least cycles at the models' length.
-
-    Args:
-      bests: by case, direction and contender.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for case, directions in bests.items():
-        shape = cases.CASES[case]
-        if shape.queries != _LENGTH or shape.heads != shape.kv_heads:
-            continue
-        kind = f"{'causal' if shape.causal else 'full'}_h{shape.head_size}"
-        for direction, by_name in directions.items():
-            ours = by_name.get("ours")
-            if ours is not None and ours.cycles_blocks:
-                sizes = ours.cycles_blocks[direction]
-                found.setdefault(direction, {})[kind] = {**sizes, "cycles": ours.cycles}
-    return found
+Found = dict[str, dict[str, list[Figure]]]  # case, direction, our figures
 
 
-def write(chip: Chip, found: dict[str, dict[str, Any]], provenance: dict[str, Any]) -> None:
-    """Puts a chip's entries into the table; other chips' and other kinds' stay."""
-    table = json.loads(TABLE.read_text()) if TABLE.exists() else {}
-    entry = table.setdefault(chip.kind, {"forward": {}, "backward": {}})
-    for direction, kinds in found.items():
-        entry[direction].update(kinds)
-    entry["provenance"] = provenance
+def kind(shape: Shape) -> str:
+    """The table's name for a shape, as `tpu_blocks.case_name` gives it."""
+    seen = "causal" if shape.causal else "full"
+    rows = "one segment" if shape.segments is None else "packed"
+    return f"{seen}, {rows}, {'rows' if shape.head_size % 128 == 0 else 'columns'}"
+
+
+def entries(found: Found) -> dict[str, dict[str, Blocks]]:
+    """By kind and direction the sizes that are best over its cases of the models' length."""
+    shapes = {name: cases.CASES.get(name) or cases.PACKED[name][0] for name in found}
+    kinds: dict[str, list[str]] = {}
+    for name, shape in shapes.items():
+        if shape.queries == _LENGTH and len(found[name]) == len(cases.DIRECTIONS):
+            kinds.setdefault(kind(shape), []).append(name)
+    chosen = {}
+    for name, members in kinds.items():
+        costs = {d: _costs([found[m][d] for m in members]) for d in cases.DIRECTIONS}
+        if all(costs.values()):
+            chosen[name] = _joint(costs) if "packed" in name else _separate(costs)
+    for name, other in STAND_IN.items():
+        if name not in chosen and other in chosen:
+            chosen[name] = chosen[other]
+    return chosen
+
+
+Costs = list[tuple[float, Blocks]]
+
+
+def _costs(sweeps: Sequence[list[Figure]]) -> Costs:
+    """Of sizes that worked in every case: the sum of what each takes, relative to its case's best."""
+    tables = [
+        {tuple(f.blocks.items()): _cost(f) for f in figures if not f.failure} for figures in sweeps
+    ]
+    common = set.intersection(*(set(table) for table in tables))
+    least = [min(table.values(), default=1.0) for table in tables]
+    return [
+        (sum(table[sizes] / best for table, best in zip(tables, least, strict=True)), dict(sizes))
+        for sizes in sorted(common)
+    ]
+
+
+def _cost(figure: Figure) -> float:
+    """Cycles, or bundles where a block map hides them."""
+    return sum(p.bundles if p.cycles is None else p.cycles for p in figure.parts.values())
+
+
+def _separate(costs: dict[str, Costs]) -> dict[str, Blocks]:
+    return {direction: min(rows, key=lambda row: row[0])[1] for direction, rows in costs.items()}
+
+
+def _joint(costs: dict[str, Costs]) -> dict[str, Blocks]:
+    """One tile for both passes, whose map they share; a backward pass takes some 2.5 forwards."""
+    pairs = [
+        (forward + 2.5 * backward, sizes, others)
+        for forward, sizes in costs["forward"]
+        for backward, others in costs["backward"]
+        if all(sizes[name] == others[name] for name in ("block_q", "block_k"))
+    ]
+    _, forward, backward = min(pairs, key=lambda pair: pair[0])
+    return {"forward": forward, "backward": backward}
+
+
+def write(chip: Chip, chosen: dict[str, dict[str, Blocks]], provenance: dict[str, Any]) -> None:
+    """Puts a chip's sizes into the table; other chips and other kinds stay as they are."""
+    table = json.loads(TABLE.read_text())
+    table["chips"].setdefault(chip.name, {}).update(chosen)
+    table["made"][chip.name] = {**provenance, "kinds": sorted(chosen), "stand_in": STAND_IN}
     TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")

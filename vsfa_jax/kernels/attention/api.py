@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import jax
 
-from vsfa_jax.kernels.attention.reference import attend
+from vsfa_jax.kernels.attention import auto
+from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
+from vsfa_jax.kernels.attention.sharded import over_mesh
 
-BACKENDS = {"reference": attend}
+SegmentIds = jax.Array | SegmentPair
 
-SegmentIds = jax.Array | tuple[jax.Array, jax.Array]
+
+@functools.cache
+def backends() -> dict[str, ModuleType]:
+    """The modules of this folder that have `attend` and `refuses`, by name."""
+    names = [module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])]
+    modules = {name: _module(name) for name in names}
+    return {n: m for n, m in modules.items() if hasattr(m, "attend") and hasattr(m, "refuses")}
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{__package__}.{name}")
 
 
 def attention(
@@ -17,56 +36,74 @@ def attention(
     v: jax.Array,
     *,
     segment_ids: SegmentIds | None = None,
-    block_map: jax.Array | None = None,
+    block_map: BlockMap | None = None,
     causal: bool,
     scale: float | None = None,
     window: int | None = None,
     backend: str = "auto",
-    interpret: bool = False,
+    interpret: Any = False,
 ) -> jax.Array:
     """Softmax attention with grouped queries; rows isolate by segment id.
+
+    On a mesh (`jax.set_mesh`) with axes of the names in `sharded.py`, rows and heads are computed
+    where they lie.
 
     Args:
       q: [B, T, N, H].
       k: [B, S, K, H]; N is a multiple of K, query head n reads key head n // (N / K).
       v: [B, S, K, H].
       segment_ids: [B, T] int32 for T == S, or a pair ([B, T], [B, S]); 0 is padding, which
-        gives zeros. A query sees keys of its own segment only.
-      block_map: which key blocks each query block visits; only kernels that skip use one.
+        gives zeros. A query sees keys of its own segment only. Segments must be contiguous for
+        backends that skip; `block_map.check_contiguous` checks that on the host.
+      block_map: of `map_blocks` for the same segment ids, causal and window; made here when
+        None. Backends that skip nothing do not read it.
       causal: query t sees keys up to t + S - T.
       scale: of the scores; 1 / sqrt(H) when None.
       window: a query sees itself and this many keys to its left.
-      backend: "auto" or a name of `BACKENDS`.
-      interpret: run a Pallas backend in interpret mode; the reference ignores it.
+      backend: "auto" or a name of `backends()`.
+      interpret: run a Pallas backend in interpret mode, True or Pallas's parameters of it.
 
     Returns:
-      [B, T, N, H] in the dtype of q.
+      [B, T, N, H] in the dtype of q; differentiable in q, k and v.
 
     Raises:
-      ValueError: shapes that do not fit, an unknown backend, or one that cannot do what is asked.
+      ValueError: shapes that do not fit, an unknown backend, or a named one that cannot do what is
+        asked, with the reason.
     """
-    name = "reference" if backend == "auto" else backend
-    if name not in BACKENDS:
-        raise ValueError(f"backend: found {backend!r}, wanted 'auto' or one of {sorted(BACKENDS)}")
-    if block_map is not None:
-        raise ValueError(f"backend {name!r} takes no block_map: it masks and does not skip")
-    _check(q, k, v)
-    if segment_ids is not None and not isinstance(segment_ids, tuple):
-        segment_ids = (segment_ids, segment_ids)
-    if segment_ids is not None:
-        for ids, rows in zip(segment_ids, (q, k), strict=True):
-            if ids.shape != rows.shape[:2]:
-                raise ValueError(f"segment_ids: found {ids.shape}, wanted {rows.shape[:2]}")
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
-    return BACKENDS[name](
-        q, k, v, segment_ids=segment_ids, causal=causal, scale=scale, window=window
-    )
+    _check(q, k, v, window)
+    pair = _pair(segment_ids, q, k)
+    if block_map is not None and pair is None:
+        raise ValueError("block_map: found one without segment_ids")
+    options = {"causal": causal, "window": window, "interpret": interpret}
+    if backend == "auto":
+        backend = auto.choose(q, k, v, segment_ids=pair, block_map=block_map, **options)
+    elif backend not in backends():
+        raise ValueError(f"backend: found {backend!r}, wanted 'auto' or one of {[*backends()]}")
+    module = _module(backend)
+    reason = module.refuses(q, k, v, segment_ids=pair, **options)
+    if reason is not None:
+        raise ValueError(f"backend {backend!r}: {reason}")
+    options["scale"] = q.shape[-1] ** -0.5 if scale is None else scale
+    return over_mesh(functools.partial(module.attend, **options), q, k, v, pair, block_map)
 
 
-def _check(q: jax.Array, k: jax.Array, v: jax.Array) -> None:
+def _pair(segment_ids: SegmentIds | None, q: jax.Array, k: jax.Array) -> SegmentPair | None:
+    """Segment ids as a pair, of the right shapes."""
+    if segment_ids is None:
+        return None
+    pair = segment_ids if isinstance(segment_ids, tuple) else (segment_ids, segment_ids)
+    for ids, rows in zip(pair, (q, k), strict=True):
+        if ids.shape != rows.shape[:2]:
+            raise ValueError(f"segment_ids: found {ids.shape}, wanted {rows.shape[:2]}")
+    return pair
+
+
+def _check(q: jax.Array, k: jax.Array, v: jax.Array, window: int | None) -> None:
     if q.ndim != 4 or k.shape != v.shape or k.ndim != 4:
         raise ValueError(
             f"wanted q [B,T,N,H], k and v [B,S,K,H]; found {q.shape, k.shape, v.shape}"
         )
     if q.shape[0] != k.shape[0] or q.shape[3] != k.shape[3] or q.shape[2] % k.shape[2]:
         raise ValueError(f"q {q.shape} and k {k.shape} differ in B or H, or K does not divide N")
+    if window is not None and window < 0:
+        raise ValueError(f"window: found {window}, wanted at least 0")

@@ -40,16 +40,24 @@ class BlockMap:
         the first visited, one past the last, the first that needs no mask, one past the last.
       block_q: queries of a block; the last block may be shorter.
       block_k: keys of a block.
+      longest: the most tokens that a segment may have, where that is known; None where it is not.
     """
 
     spans: jax.Array
     tiles: jax.Array
     block_q: int = dataclasses.field(metadata={"static": True})
     block_k: int = dataclasses.field(metadata={"static": True})
+    longest: int | None = dataclasses.field(default=None, metadata={"static": True})
 
 
 def make_block_map(
-    segment_ids: SegmentPair, *, causal: bool, window: int | None, block_q: int, block_k: int
+    segment_ids: SegmentPair,
+    *,
+    causal: bool,
+    window: int | None,
+    block_q: int,
+    block_k: int,
+    longest: int | None = None,
 ) -> BlockMap:
     """The map of packed rows.
 
@@ -59,9 +67,11 @@ def make_block_map(
       window: as in `attention`.
       block_q: queries of a tile.
       block_k: keys of a tile.
+      longest: the most tokens of a segment, where known.
     """
     spans = visible_spans(segment_ids, causal=causal, window=window)
-    return BlockMap(spans, visited_tiles(spans, block_q, block_k), block_q, block_k)
+    tiles = visited_tiles(spans, block_q, block_k)
+    return BlockMap(spans, tiles, block_q, block_k, longest)
 
 
 def visible_spans(segment_ids: SegmentPair, *, causal: bool, window: int | None) -> jax.Array:

@@ -6,6 +6,7 @@ The host lays the patches of an image out window by window, and says where each 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from vsfa_jax.data.batch import Vision
+from vsfa_jax.kernels.attention import AUTO
 from vsfa_jax.models.decoder import Decoder, DecoderConfig
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.projector import Merger
@@ -20,7 +22,7 @@ from vsfa_jax.models.qwen_tower import embed_patches
 from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rotary
 from vsfa_jax.models.vision_language import VisionLanguage
-from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
+from vsfa_jax.models.vit import VitBlock, VitConfig, attention_within, stacked_blocks
 
 NORM_EPSILON = 1e-6  # of tower and merger; the architecture's, no config.json has it
 
@@ -60,7 +62,7 @@ class Qwen25VLConfig:
 class Tower(nnx.Module):
     """Patches -> features, [1, B, P, D], in the order of windows."""
 
-    remat = False
+    remat, attention = False, AUTO
 
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config
@@ -73,11 +75,15 @@ class Tower(nnx.Module):
         x = embed_patches(self.patch_embedding, vision.patches, self.config.frames)
         rope = self.config.rotary.table(vision.places["row_column"])
         is_full = np.isin(np.arange(self.config.blocks.num_layers), self.config.full_layers)
+        head_size, places = self.config.blocks.head_size, vision.places
+        in_image = attention_within(vision.segment_ids, head_size, self.attention)
+        longest = (self.config.window_size // self.config.patch_size) ** 2
+        in_window = attention_within(places["window_ids"], head_size, self.attention, longest)
 
         def run(x: jax.Array, scanned: tuple[VitBlock, jax.Array]) -> tuple[jax.Array, None]:
             layer, full = scanned
-            segments = jnp.where(full, vision.segment_ids, vision.places["window_ids"])
-            return layer(x, segments, rope), None
+            attend = functools.partial(jax.lax.cond, full, in_image, in_window)
+            return layer(x, rope, attend), None
 
         body = rematerialised(run, self.remat)
         return jax.lax.scan(body, x, (self.layers, jnp.asarray(is_full)))[0][None]

@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from vsfa_jax.data.batch import Vision
+from vsfa_jax.kernels.attention import AUTO
 from vsfa_jax.models.decoder import Decoder, DecoderConfig
 from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.projector import Merger
@@ -21,7 +22,7 @@ from vsfa_jax.models.qwen_tower import embed_patches, pick_rows
 from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rotary
 from vsfa_jax.models.vision_language import VisionLanguage
-from vsfa_jax.models.vit import VitBlock, VitConfig, stacked_blocks
+from vsfa_jax.models.vit import VitBlock, VitConfig, attention_within, stacked_blocks
 
 NORM_EPSILON = 1e-6  # of tower and mergers; the architecture's, no config.json has it
 _POSITION_STD = 0.3  # of a random position table, as in CLIP's tower
@@ -62,7 +63,7 @@ class Qwen3VLConfig:
 class Tower(nnx.Module):
     """Patches -> features of the last layer and of the DeepStack layers, [1 + n, B, P, D]."""
 
-    remat = False
+    remat, attention = False, AUTO
 
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config
@@ -80,12 +81,14 @@ class Tower(nnx.Module):
         x = x + pick_rows(table, places["table_rows"], places["table_weights"]).astype(x.dtype)
         rope = self.config.rotary.table(places["row_column"])
         slots = self._slots()
+        head_size = self.config.blocks.head_size
+        attend = attention_within(vision.segment_ids, head_size, self.attention)
 
         def run(
             carry: tuple[jax.Array, jax.Array], scanned: tuple[VitBlock, jax.Array]
         ) -> tuple[tuple[jax.Array, jax.Array], None]:
             (x, kept), (layer, slot) = carry, scanned
-            x = layer(x, vision.segment_ids, rope)
+            x = layer(x, rope, attend)
             return (x, jax.lax.dynamic_update_index_in_dim(kept, x, slot, 0)), None
 
         kept = jnp.zeros((len(self.config.deepstack_layers) + 1, *x.shape), x.dtype)

@@ -1,0 +1,246 @@
+"""What the forward and the backward TPU kernel share: the tiles they visit, and the masks.
+
+A grid step owns one block of queries of one head. The keys and values of its key head lie whole in
+VMEM, fetched once for all G query heads and all their blocks. A tile is `block_q` x `block_k`
+scores; a block of queries is cut into chains of `chain` queries, which depend on nothing of each
+other, so that the compiler may fill one chain's matrix products with another's softmax.
+
+Tokens lie in one of two layouts:
+
+    rows      [tokens, H]    H a multiple of 128, which are the lanes of a vector register
+    columns   [H, tokens]    any other H: it lies along the sublanes, and pads nothing to 128
+
+Three kinds of tiles: `FULL`, every query sees every key; `EDGE`, a mask is applied; `DIAGONAL`, the
+last tile of a causal block, of which chain u needs only the first u + 1 parts:
+
+    chain 0   M . . .
+    chain 1   M M . .
+    chain 2   M M M .
+    chain 3   M M M M
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+
+FULL, EDGE, DIAGONAL = "full", "edge", "diagonal"
+FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
+
+
+@dataclasses.dataclass(frozen=True)
+class Blocks:
+    """Sizes that a kernel is tuned by.
+
+    Attributes:
+      block_q: queries of a tile.
+      block_k: keys of a tile.
+      chain: queries of a chain; divides block_q.
+      ahead: chains whose scores are computed before the softmax of the first; 0 or 1.
+      unroll: full tiles in one straight line of code, where their number is known when compiling.
+    """
+
+    block_q: int
+    block_k: int
+    chain: int
+    ahead: int = 0
+    unroll: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """The static facts of one call.
+
+    Attributes:
+      blocks: the sizes.
+      queries: T before padding to whole blocks.
+      keys: S before padding.
+      causal: as in `attention`.
+      window: as in `attention`.
+      mapped: bounds and spans come from a block map; otherwise from the two numbers above.
+      rows: whether tokens lie in rows.
+    """
+
+    blocks: Blocks
+    queries: int
+    keys: int
+    causal: bool
+    window: int | None
+    mapped: bool
+    rows: bool
+
+    @property
+    def diagonal(self) -> bool:
+        """Whether the last tile of every block is the one on the diagonal."""
+        square = self.blocks.block_q == self.blocks.block_k
+        return self.causal and square and self.queries == self.keys
+
+    @property
+    def all_see(self) -> bool:
+        """Whether no query can be without a key."""
+        return not self.mapped and (self.plain or self.keys >= self.queries)
+
+    @property
+    def plain(self) -> bool:
+        """Whether every query sees every key."""
+        return not (self.mapped or self.causal or self.window is not None)
+
+    def chains(self) -> range:
+        """Numbers of the chains of a block."""
+        return range(self.blocks.block_q // self.blocks.chain)
+
+    def chain_tokens(self, u: int) -> slice:
+        """Queries of chain u within the block."""
+        return slice(u * self.blocks.chain, (u + 1) * self.blocks.chain)
+
+    def width(self, kind: str, u: int) -> int:
+        """Keys of a tile that chain u looks at."""
+        return (u + 1) * self.blocks.chain if kind == DIAGONAL else self.blocks.block_k
+
+
+Scalar = jax.Array | int
+Bounds = tuple[Scalar, Scalar, Scalar, Scalar]
+
+
+def bounds(tiling: Tiling, i: jax.Array, tiles: Any, row: jax.Array) -> Bounds:
+    """(first, past, full_first, full_past) of query block i: key blocks, as in `BlockMap.tiles`.
+
+    Args:
+      tiling: the static facts.
+      i: number of the query block.
+      tiles: SMEM reference to [B * Tb * 4] int32, the block map's tiles; not read unless mapped.
+      row: b.
+    """
+    q, k = tiling.blocks.block_q, tiling.blocks.block_k
+    if tiling.mapped:
+        start = (row * pl.cdiv(tiling.queries, q) + i) * 4
+        first, past, full_first, full_past = (tiles[start + n] for n in range(4))
+        return first, past, full_first, full_past
+    if tiling.plain:
+        return 0, pl.cdiv(tiling.keys, k), 0, tiling.keys // k
+    first_start, first_stop = _closed_form(tiling, i * q)
+    last_start, last_stop = _closed_form(tiling, (i + 1) * q - 1)
+    past = pl.cdiv(jnp.maximum(last_stop, 0), k)
+    first = jnp.minimum(first_start // k, past)
+    full_first = jnp.minimum(pl.cdiv(last_start, k), past)
+    return first, past, full_first, jnp.maximum(jnp.maximum(first_stop, 0) // k, full_first)
+
+
+def _closed_form(tiling: Tiling, query: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The span of a query in a row of one segment."""
+    place = query + (tiling.keys - tiling.queries)
+    looks_back = tiling.causal or tiling.window is not None
+    stop = jnp.minimum(place + 1, tiling.keys) if looks_back else jnp.int32(tiling.keys)
+    start = jnp.int32(0) if tiling.window is None else jnp.maximum(place - tiling.window, 0)
+    return start, stop
+
+
+def span(tiling: Tiling, spans_ref: Any, u: int, *, upright: bool) -> tuple[jax.Array, ...]:
+    """First key seen and one past the last: [1, chain] each, or [chain, 1] upright; () unmapped."""
+    if not tiling.mapped:
+        return ()
+    edges = (spans_ref[0, n : n + 1, tiling.chain_tokens(u)] for n in range(2))
+    return tuple(edge.T if upright else edge for edge in edges)
+
+
+def masked(
+    tiling: Tiling,
+    scores: jax.Array,
+    key: Scalar,
+    query: Scalar,
+    seen_keys: tuple[jax.Array, ...],
+    axis: int,
+) -> jax.Array:
+    """Scores with `FORBIDDEN` where the query does not see the key.
+
+    Args:
+      tiling: the static facts.
+      scores: [keys, queries], or [queries, keys] where `axis` is 1.
+      key: index of the first key.
+      query: index of the first query; read unless mapped.
+      seen_keys: of `span`, with an axis of 1 for the keys; read if mapped.
+      axis: of the keys.
+    """
+    keys = key + lax.broadcasted_iota(jnp.int32, scores.shape, axis)
+    if tiling.mapped:
+        start, stop = seen_keys
+        return jnp.where((keys >= start) & (keys < stop), scores, FORBIDDEN)
+    place = lax.broadcasted_iota(jnp.int32, scores.shape, 1 - axis) + (
+        query + tiling.keys - tiling.queries
+    )
+    seen = keys < tiling.keys
+    if tiling.causal or tiling.window is not None:
+        seen = keys <= place if tiling.queries == tiling.keys else seen & (keys <= place)
+    if tiling.window is not None:
+        seen &= keys >= place - tiling.window
+    return jnp.where(seen, scores, FORBIDDEN)
+
+
+Visit = Callable[[Sequence[Scalar], Any, str], Any]
+
+
+def visit_tiles(tiling: Tiling, i: jax.Array, found: Bounds, visit: Visit, carry: Any) -> Any:
+    """Visits the tiles of query block i.
+
+    Args:
+      tiling: the static facts.
+      i: number of the query block.
+      found: of `bounds`.
+      visit: (key blocks, carry, kind) -> carry, in a straight line over the key blocks.
+      carry: what goes from tile to tile.
+    """
+    first, past, full_first, full_past = found
+    unroll = tiling.blocks.unroll
+    if tiling.plain:
+        groups = full_past // unroll
+
+        def group(n: jax.Array, carry: Any) -> Any:
+            return visit([n * unroll + x for x in range(unroll)], carry, FULL)
+
+        if groups > 1:
+            carry = lax.fori_loop(0, groups, group, carry)
+        done = groups * unroll if groups > 1 else 0
+        carry = visit(list(range(done, full_past)), carry, FULL)
+        return visit(list(range(full_past, past)), carry, EDGE)
+
+    carry = lax.fori_loop(full_first, full_past, lambda j, carry: visit([j], carry, FULL), carry)
+    last = i if tiling.diagonal else past
+    if tiling.mapped or tiling.window is not None or not tiling.diagonal:
+        before = full_first - first
+
+        def edge(n: jax.Array, carry: Any) -> Any:
+            j = jnp.where(n < before, first + n, full_past + n - before)
+            return visit([j], carry, EDGE)
+
+        carry = lax.fori_loop(0, before + last - full_past, edge, carry)
+    return visit([i], carry, DIAGONAL) if tiling.diagonal else carry
+
+
+def tokens(tiling: Tiling, ref: Any, u: int) -> jax.Array:
+    """The tokens of chain u in a block [1, 1, block_q, H], or [1, 1, H, block_q] in columns."""
+    here = tiling.chain_tokens(u)
+    return ref[0, 0, here] if tiling.rows else ref[0, 0, :, here]
+
+
+def product(a: jax.Array, b: jax.Array, axis_a: int, axis_b: int) -> jax.Array:
+    """Contracts one axis of each of two matrices, in float32; float32 operands are not rounded."""
+    exact = lax.Precision.HIGHEST if a.dtype == jnp.float32 else lax.Precision.DEFAULT
+    return lax.dot_general(
+        a,
+        b,
+        (((axis_a,), (axis_b,)), ((), ())),
+        precision=exact,
+        preferred_element_type=jnp.float32,
+    )
+
+
+def key_slice(j: Scalar, size: int, width: int) -> Any:
+    """The first `width` keys of block j of `size`."""
+    start = j * size if isinstance(j, int) else pl.multiple_of(j * size, size)
+    return pl.ds(start, width)
