@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.kernels.attention import tpu_blocks
 from vsfa_jax.kernels.attention.shapes import Shape
-from vsfa_jax.perf import bundles, cases, chips, contender, figures, goals
+from vsfa_jax.perf import bundles, cases, chips, contender, figures, goals, tuning
 from vsfa_jax.perf.bundles import Block
 from vsfa_jax.perf.tpu_compiler import Measurement, Part
 
@@ -116,6 +117,34 @@ def test_a_figure_counts_tiles_of_both_kinds() -> None:
     sweeps = {"causal_2048_h128": {"forward": {"ours": best, "flash": best}}}
     [goal] = goals.goals(chips.CHIPS["v5e"], sweeps, [])
     assert (goal.found, goal.is_met) == (1.0, False)
+
+
+def test_the_tuned_table_takes_one_tile_for_both_passes_of_a_packed_row() -> None:
+    def one(q: int, chain: int, bundles: float) -> figures.Figure:
+        part = figures.PartFigure(None, bundles, 0, 0.0, 0.0)
+        return figures.Figure({"block_q": q, "block_k": q, "chain": chain}, "", 0.0, {"x": part})
+
+    failed = figures.Figure({"block_q": 1, "block_k": 1, "chain": 1}, "signal 6", 0.0, {})
+    found = {
+        "text_packed": {
+            "forward": [one(1024, 256, 90.0), one(512, 256, 100.0), failed],
+            "backward": [one(1024, 256, 300.0), one(512, 512, 200.0), one(512, 256, 210.0)],
+        }
+    }
+    chosen = tuning.entries(found)
+    wanted = {
+        "forward": {"block_q": 512, "block_k": 512, "chain": 256},
+        "backward": {"block_q": 512, "block_k": 512, "chain": 512},
+    }
+    assert chosen == {"causal, packed, rows": wanted, "causal, packed, columns": wanted}
+
+
+@pytest.mark.parametrize("name", [*cases.CASES, *cases.PACKED])
+def test_a_shape_has_the_kernels_own_name_in_the_table(name: str) -> None:
+    shape = cases.CASES.get(name) or cases.PACKED[name][0]
+    mapped = shape.segments is not None
+    named = tpu_blocks.case_name(shape.head_size, causal=shape.causal, mapped=mapped)
+    assert tuning.kind(shape) == named
 
 
 @pytest.mark.parametrize("package", ["libtpu", "tokamax"])

@@ -28,8 +28,8 @@ from vsfa_jax.perf.chips import chip_of
 from vsfa_jax.perf.compiled import Plan
 from vsfa_jax.perf.contenders import CONTENDERS
 from vsfa_jax.perf.figures import Best, Figure
-from vsfa_jax.perf.tuning import Found
 from vsfa_jax.perf.goals import goals
+from vsfa_jax.perf.tuning import Found
 
 RESULTS = Path(__file__).parent / "results"
 _QUICK = 2  # configurations

@@ -14,7 +14,7 @@ from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf.contender import Blocks, Built, Contender
 
 _NAMES = ("block_q", "block_k", "chain", "ahead", "unroll")
-# Most promising first; only a full forward pass has a use for `unroll`, no backward one for `ahead`.
+# Most promising first; `unroll` is for a full forward pass alone, `ahead` for any forward pass.
 _FORWARD_FULL = (
     *((512, 512, 512, 0, 8), (1024, 512, 1024, 1, 8), (1024, 256, 1024, 1, 16)),
     *((512, 1024, 512, 0, 4), (1024, 1024, 512, 1, 4), (512, 1024, 512, 1, 4)),

@@ -1,4 +1,4 @@
-"""The tuned table of our kernels, `tuned.json`: for each chip and kind of attention, the best sizes.
+"""The tuned table of our kernels, `tuned.json`: best sizes for each chip and kind of attention.
 
 A kind is one of `tpu_blocks.case_name`. What no model needs, and so no case measures, gets the
 sizes of the kind that is named beside it in `STAND_IN`.
@@ -57,7 +57,7 @@ Costs = list[tuple[float, Blocks]]
 
 
 def _costs(sweeps: Sequence[list[Figure]]) -> Costs:
-    """Of sizes that worked in every case: the sum of what each takes, relative to its case's best."""
+    """Of sizes that worked in every case: what each takes beside the case's best, summed."""
     tables = [
         {tuple(f.blocks.items()): _cost(f) for f in figures if not f.failure} for figures in sweeps
     ]
