@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from vsfa_jax.perf import tpu_compiler
+from vsfa_jax.perf.chips import CHIPS
 from vsfa_jax.perf.contenders import CONTENDERS
 from vsfa_jax.perf.tpu_compiler import Job, Measurement
 
@@ -65,5 +66,6 @@ def _key(job: Job) -> str:
     code = b""
     if job.contender == "ours":
         code = b"".join(path.read_bytes() for path in sorted(KERNELS.glob("*.py")))
-    text = json.dumps([dataclasses.asdict(job), versions()], sort_keys=True)
+    limit = CHIPS[job.chip].vmem_limit_kib
+    text = json.dumps([dataclasses.asdict(job), limit, versions()], sort_keys=True)
     return hashlib.sha256(text.encode() + code).hexdigest()[:20]
