@@ -11,6 +11,7 @@ import pytest
 COMPILED_QUICKLY = {
     *(
         "test_attention",
+        "test_attention_tpu",
         "test_cross_entropy",
         "test_decode",
         "test_models_contract",
