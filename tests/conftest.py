@@ -14,6 +14,7 @@ COMPILED_QUICKLY = {
         "test_attention_tpu",
         "test_cross_entropy",
         "test_decode",
+        "test_models_backends",
         "test_models_contract",
         "test_models_conversation",
         "test_models_weights",
