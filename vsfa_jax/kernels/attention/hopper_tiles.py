@@ -1,0 +1,80 @@
+"""What the three Hopper kernels share: how a tile lies in shared memory, the mask, the block loop.
+
+A block of threads is three warpgroups: two compute, 64 rows of a tile each (one wgmma), and one
+only starts the copies that bring the next tiles, up to `STAGES` ahead of the computing ones.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+CONSUMERS = 2  # warpgroups that compute
+ROWS = 64  # rows of a warpgroup: the M of one wgmma
+BLOCK = CONSUMERS * ROWS  # rows of a block of threads
+STAGES = 2  # tiles in flight
+LOG2_E = math.log2(math.e)
+NEVER = -1e30  # the top score of a row that has seen nothing; finite, so that there is no NaN
+
+Ref = Any  # a reference to global or shared memory, or a barrier
+TILE = plgpu.Layout.WGMMA  # how an accumulator lies in registers
+PER_ROW, PER_COLUMN = TILE.reduce(1), TILE.reduce(0)
+
+
+def tile_memory(shape: tuple[int, ...], dtype: jnp.dtype) -> Any:
+    """Shared memory for [..., rows, H] in the widest swizzle that divides a row, which wgmma reads.
+
+    A swizzle of 128 bytes takes H % 64 == 0, of 64 bytes H % 32 == 0, of 32 bytes H % 16 == 0.
+    """
+    row_bytes = shape[-1] * dtype.itemsize
+    swizzle = next(size for size in (128, 64, 32) if row_bytes % size == 0)
+    tiling = plgpu.TilingTransform((8, swizzle // dtype.itemsize))
+    return plgpu.SMEM(shape, dtype, transforms=(tiling, plgpu.SwizzleTransform(swizzle)))
+
+
+def spread(rows: jax.Array, like: jax.Array) -> jax.Array:
+    """[M] per row, in the shape [M, N] of `like`."""
+    return lax.broadcast_in_dim(rows, like.shape, [0])
+
+
+def spread_columns(columns: jax.Array, like: jax.Array) -> jax.Array:
+    """[N] per column, in the shape [M, N] of `like`."""
+    return lax.broadcast_in_dim(columns, like.shape, [1])
+
+
+def positions(base: jax.Array, like: jax.Array, axis: int) -> jax.Array:
+    """[M, N] int32 in the shape of `like`: base + the index along the axis."""
+    return base + plgpu.broadcasted_iota(jnp.int32, like.shape, axis, layout=TILE)
+
+
+def hide(scores: jax.Array, keys: jax.Array, start: jax.Array, stop: jax.Array) -> jax.Array:
+    """[M, N] float32: minus infinity where a key lies outside its query's span [start, stop)."""
+    return jnp.where((keys >= start) & (keys < stop), scores, -jnp.inf)
+
+
+def product(a: Any, b: Ref) -> jax.Array:
+    """[M, N] float32: a [M, K] of shared memory or registers times b [K, N] of shared memory."""
+
+    def multiply(total: Ref) -> jax.Array:
+        plgpu.wgmma(total, a, b)
+        return total[...]
+
+    return pl.run_scoped(multiply, plgpu.ACC((a.shape[0], b.shape[1]), jnp.float32))
+
+
+def outside(step: jax.Array, full_first: jax.Array, full_past: jax.Array) -> jax.Array:
+    """Whether a visited tile needs a mask."""
+    return (step < full_first) | (step >= full_past)
+
+
+def compiler_params() -> Any:
+    """One meaning of a kernel's lines on every version of JAX: thread by thread."""
+    return plgpu.CompilerParams(
+        approx_math=True, lowering_semantics=plgpu.LoweringSemantics.Lane
+    )
