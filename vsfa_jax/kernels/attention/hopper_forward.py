@@ -1,8 +1,8 @@
-"""The forward pass on Hopper: out and log-sum-exp of a block of 128 queries of one head.
+"""The forward pass on Hopper: out and log-sum-exp of 128 queries of one head.
 
     warpgroup 0   queries   0..63    S = Q K^T   softmax   O = O * shrink + P V     over the tiles
     warpgroup 1   queries  64..127   the same                                       that are visited
-    warpgroup 2   copies K and V tiles into a ring of STAGES
+    warpgroup 2   copies K and V tiles into two rings
 
 The running maximum, the sum and O stay in registers (arXiv 2407.08608, section 3.1). P V lands in
 an accumulator of its own and is added to the shrunken O, one multiply-add, where others shrink O
@@ -27,14 +27,17 @@ from vsfa_jax.kernels.attention.hopper_tiles import (
     PER_ROW,
     ROWS,
     STAGES,
-    TILE,
     Ref,
-    compiler_params,
+    filled,
     hide,
+    launch,
     outside,
     positions,
     product,
+    ring_barriers,
+    slot_of,
     spread,
+    stream,
     tile_memory,
 )
 
@@ -49,11 +52,11 @@ def forward(
     scale: float,
     block_k: int,
 ) -> tuple[jax.Array, jax.Array]:
-    """Attention of the visited tiles.
+    """Attention, tile by visited tile.
 
     Args:
-      q: [B, T, N, H], bf16 or f16; H a multiple of 16.
-      k: [B, S, K, H].
+      q: [B, T, N, H], bf16 or f16; T a multiple of 8, H of 16.
+      k: [B, S, K, H]; S a multiple of 8.
       v: [B, S, K, H].
       spans: [B, 2, Tb * 128] int32; see `BlockMap`; 0, 0 beyond T.
       tiles: [B, Tb, 4] int32 in blocks of 128 queries and `block_k` keys; see `BlockMap`.
@@ -70,31 +73,25 @@ def forward(
         _forward_body, group=n // k.shape[2], factor=scale * LOG2_E, block_k=block_k
     )
     ring = tile_memory((STAGES, block_k, h), q.dtype)
-    full, free = plgpu.Barrier(num_barriers=STAGES), plgpu.Barrier(num_arrivals=CONSUMERS, num_barriers=STAGES)
-    return plgpu.kernel(
+    full, free = ring_barriers()
+    out, lse = launch(
         body,
-        out_type=(
+        "attention_forward",
+        {"heads": n, "blocks": blocks, "rows": b},
+        (
             jax.ShapeDtypeStruct((b, t, n, h), q.dtype),
             jax.ShapeDtypeStruct((b, n, blocks * BLOCK), jnp.float32),
         ),
-        scratch_types=(
+        (
             tile_memory((CONSUMERS, ROWS, h), q.dtype),
             ring,
             ring,
             plgpu.SMEM((CONSUMERS, ROWS), jnp.float32),
             plgpu.Barrier(num_barriers=CONSUMERS),
-            full,
-            full,
-            free,
-            free,
+            *(full, full, free, free),
         ),
-        grid=(n, blocks, b),
-        grid_names=("heads", "blocks", "rows"),
-        num_threads=CONSUMERS + 1,
-        thread_name="warpgroup",
-        kernel_name="attention_forward",
-        compiler_params=compiler_params(),
     )(q, k, v, spans, tiles)
+    return out, lse
 
 
 def _forward_body(
@@ -125,25 +122,15 @@ def _forward_body(
     first, past, full_first, full_past = (tiles_ref[row, block, i] for i in range(4))
 
     @pl.when(warpgroup == CONSUMERS)
-    def _load() -> None:
-        plgpu.set_max_registers(40, action="decrease")
-        kv_head = lax.div(head, jnp.int32(group))
+    def _copy() -> None:
+        def copy(source: Ref, ring: Ref, full: Ref, index: jax.Array, slot: jax.Array) -> None:
+            keys = pl.ds((first + index) * block_k, block_k)
+            tile = source.at[row, keys, lax.div(head, jnp.int32(group))]
+            plgpu.copy_gmem_to_smem(tile, ring.at[slot], full.at[slot])
 
-        @pl.loop(first, past)
-        def _step(step: jax.Array) -> None:
-            slot = lax.rem(step - first, jnp.int32(STAGES))
-            again = step - first >= STAGES
-            source = (row, pl.ds(step * block_k, block_k), kv_head)
-            pl.when(again)(lambda: plgpu.barrier_wait(k_free.at[slot]))
-            plgpu.copy_gmem_to_smem(k_ref.at[source], k_ring.at[slot], k_full.at[slot])
-            pl.when(again)(lambda: plgpu.barrier_wait(v_free.at[slot]))
-            plgpu.copy_gmem_to_smem(v_ref.at[source], v_ring.at[slot], v_full.at[slot])
-
-        @pl.loop(lax.max(first, past - STAGES), past)
-        def _drain(step: jax.Array) -> None:
-            slot = lax.rem(step - first, jnp.int32(STAGES))
-            plgpu.barrier_wait(k_free.at[slot])
-            plgpu.barrier_wait(v_free.at[slot])
+        copy_k = functools.partial(copy, k_ref, k_ring, k_full)
+        copy_v = functools.partial(copy, v_ref, v_ring, v_full)
+        stream(past - first, ((copy_k, k_free), (copy_v, v_free)))
 
     @pl.when(warpgroup < CONSUMERS)
     def _compute() -> None:
@@ -161,17 +148,14 @@ def _forward_body(
             keys = positions(step * block_k, scores, 1)
             return hide(scores, keys, spread(start, scores), spread(stop, scores))
 
-        def visit(
-            step: jax.Array, carry: tuple[jax.Array, jax.Array, jax.Array]
-        ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        def visit(step: jax.Array, carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             out, top, total = carry
-            slot = lax.rem(step - first, jnp.int32(STAGES))
+            slot = slot_of(step - first)
             plgpu.barrier_wait(k_full.at[slot])
             scores = product(mine, k_ring.at[slot].T)
             plgpu.barrier_arrive(k_free.at[slot])
-            scores = lax.cond(
-                outside(step, full_first, full_past), mask, lambda scores, _: scores, scores, step
-            )
+            masked = outside(step, full_first, full_past)
+            scores = lax.cond(masked, mask, lambda scores, _: scores, scores, step)
             new_top = jnp.maximum(top, scores.max(axis=1) * factor)
             shrink = jnp.exp2(top - new_top)
             weights = jnp.exp2(scores * factor - spread(new_top, scores))
@@ -181,11 +165,8 @@ def _forward_body(
             plgpu.barrier_arrive(v_free.at[slot])
             return out * spread(shrink, out) + seen, new_top, total
 
-        def filled(shape: tuple[int, ...], value: float, layout: object) -> jax.Array:
-            return plgpu.layout_cast(jnp.full(shape, value, jnp.float32), layout)
-
         empty = (
-            filled((ROWS, q_ref.shape[-1]), 0.0, TILE),
+            filled((ROWS, q_ref.shape[-1]), 0.0),
             filled((ROWS,), NEVER, PER_ROW),
             filled((ROWS,), 0.0, PER_ROW),
         )
