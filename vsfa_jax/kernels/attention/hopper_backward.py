@@ -37,6 +37,7 @@ from vsfa_jax.kernels.attention.hopper_tiles import (
     outside,
     positions,
     product,
+    registers,
     ring_barriers,
     slot_of,
     spread,
@@ -106,6 +107,7 @@ def gradient_of_queries(
     b, _, n, h = q.shape
     body = functools.partial(_queries_body, group=n // k.shape[2], scale=scale, block_k=block_k)
     own = tile_memory((CONSUMERS, ROWS, h), q.dtype)
+    numbers = plgpu.SMEM((CONSUMERS, ROWS), jnp.float32)
     ring = tile_memory((STAGES, block_k, h), q.dtype)
     full, free = ring_barriers()
     (dq,) = launch(
@@ -114,8 +116,8 @@ def gradient_of_queries(
         {"heads": n, "blocks": tiles.shape[1], "rows": b},
         (jax.ShapeDtypeStruct(q.shape, q.dtype),),
         (
-            *(own, own, ring, ring),
-            plgpu.Barrier(num_arrivals=2, num_barriers=CONSUMERS),
+            *(own, own, numbers, numbers, plgpu.SMEM((CONSUMERS, 2, ROWS), jnp.int32), ring, ring),
+            plgpu.Barrier(num_arrivals=5, num_barriers=CONSUMERS),
             *(full, full, free, free),
         ),
     )(q, k, v, d_out, lse, delta, spans, tiles)
@@ -134,6 +136,9 @@ def _queries_body(
     dq_ref: Ref,
     q_smem: Ref,
     d_out_smem: Ref,
+    lse_smem: Ref,
+    delta_smem: Ref,
+    spans_smem: Ref,
     k_ring: Ref,
     v_ring: Ref,
     own_full: Ref,
@@ -165,15 +170,21 @@ def _queries_body(
     def _compute() -> None:
         plgpu.set_max_registers(232, action="increase")
         queries = pl.ds(block * BLOCK + warpgroup * ROWS, ROWS)
-        mine, d_mine = q_smem.at[warpgroup], d_out_smem.at[warpgroup]
-        plgpu.copy_gmem_to_smem(q_ref.at[row, queries, head], mine, own_full.at[warpgroup])
-        plgpu.copy_gmem_to_smem(d_out_ref.at[row, queries, head], d_mine, own_full.at[warpgroup])
-        places = ((spans_ref, 0), (spans_ref, 1), (lse_ref, head), (delta_ref, head))
-        start, stop, lse, delta = (
-            plgpu.load(ref, (row, i, queries), layout=PER_ROW, optimized=False)
-            for ref, i in places
+        own = (q_smem, d_out_smem, lse_smem, delta_smem, spans_smem)
+        mine, d_mine, lse, delta, spans = own = tuple(ref.at[warpgroup] for ref in own)
+        sources = (
+            q_ref.at[row, queries, head],
+            d_out_ref.at[row, queries, head],
+            lse_ref.at[row, head, queries],
+            delta_ref.at[row, head, queries],
+            spans_ref.at[row, :, queries],
         )
+        for source, target in zip(sources, own, strict=True):
+            plgpu.copy_gmem_to_smem(source, target, own_full.at[warpgroup])
         plgpu.barrier_wait(own_full.at[warpgroup])
+        lse, delta, start, stop = (
+            registers(ref, PER_ROW) for ref in (lse, delta, spans.at[0], spans.at[1])
+        )
 
         def mask(scores: jax.Array, step: jax.Array) -> jax.Array:
             keys = positions(step * block_k, scores, 1)
@@ -309,7 +320,7 @@ def _keys_body(
         plgpu.barrier_wait(own)
 
         def columns(ref: Ref, like: jax.Array) -> jax.Array:
-            return spread_columns(plgpu.load(ref, (), layout=PER_COLUMN), like)
+            return spread_columns(registers(ref, PER_COLUMN), like)
 
         def mask(scores: jax.Array, slot: jax.Array) -> jax.Array:
             start, stop = (columns(spans_ring.at[slot, i], scores) for i in range(2))

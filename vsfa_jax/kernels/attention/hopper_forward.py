@@ -34,6 +34,7 @@ from vsfa_jax.kernels.attention.hopper_tiles import (
     outside,
     positions,
     product,
+    registers,
     ring_barriers,
     slot_of,
     spread,
@@ -86,8 +87,9 @@ def forward(
             tile_memory((CONSUMERS, ROWS, h), q.dtype),
             ring,
             ring,
+            plgpu.SMEM((CONSUMERS, 2, ROWS), jnp.int32),
             plgpu.SMEM((CONSUMERS, ROWS), jnp.float32),
-            plgpu.Barrier(num_barriers=CONSUMERS),
+            plgpu.Barrier(num_arrivals=2, num_barriers=CONSUMERS),
             *(full, full, free, free),
         ),
     )(q, k, v, spans, tiles)
@@ -105,8 +107,9 @@ def _forward_body(
     q_smem: Ref,
     k_ring: Ref,
     v_ring: Ref,
+    spans_smem: Ref,
     lse_smem: Ref,
-    q_full: Ref,
+    own_full: Ref,
     k_full: Ref,
     v_full: Ref,
     k_free: Ref,
@@ -137,12 +140,11 @@ def _forward_body(
         plgpu.set_max_registers(232, action="increase")
         queries = pl.ds(block * BLOCK + warpgroup * ROWS, ROWS)
         mine = q_smem.at[warpgroup]
-        plgpu.copy_gmem_to_smem(q_ref.at[row, queries, head], mine, q_full.at[warpgroup])
-        start, stop = (
-            plgpu.load(spans_ref, (row, i, queries), layout=PER_ROW, optimized=False)
-            for i in range(2)
-        )
-        plgpu.barrier_wait(q_full.at[warpgroup])
+        spans, full = spans_smem.at[warpgroup], own_full.at[warpgroup]
+        plgpu.copy_gmem_to_smem(q_ref.at[row, queries, head], mine, full)
+        plgpu.copy_gmem_to_smem(spans_ref.at[row, :, queries], spans, full)
+        plgpu.barrier_wait(full)
+        start, stop = (registers(spans.at[i], PER_ROW) for i in range(2))
 
         def mask(scores: jax.Array, step: jax.Array) -> jax.Array:
             keys = positions(step * block_k, scores, 1)

@@ -40,6 +40,11 @@ def tile_memory(shape: tuple[int, ...], dtype: jnp.dtype) -> Any:
     return plgpu.SMEM(shape, dtype, transforms=(tiling, plgpu.SwizzleTransform(swizzle)))
 
 
+def registers(ref: Ref, layout: Any) -> jax.Array:
+    """What a reference to global or shared memory holds, in registers that lie so."""
+    return plgpu.layout_cast(ref[...], layout)
+
+
 def spread(rows: jax.Array, like: jax.Array) -> jax.Array:
     """[M] per row, in the shape [M, N] of `like`."""
     return lax.broadcast_in_dim(rows, like.shape, [0])
