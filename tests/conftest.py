@@ -19,6 +19,8 @@ COMPILED_QUICKLY = {
         "test_models_conversation",
         "test_models_weights",
     ),
+    "test_attention_gpu",
+    *("test_decode", "test_models_contract", "test_models_conversation", "test_models_weights"),
     *("test_peft", "test_step", "test_tinyworld_base", "test_train", "test_vision_cache"),
 }
 

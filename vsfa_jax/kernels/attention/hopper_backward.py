@@ -16,6 +16,7 @@ Source: arXiv 2307.08691, section 3.1.2.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,7 +114,7 @@ def gradient_of_queries(
     (dq,) = launch(
         body,
         "attention_backward_dq",
-        {"heads": n, "blocks": tiles.shape[1], "rows": b},
+        {"heads": n, "rows": b, "blocks": tiles.shape[1]},
         (jax.ShapeDtypeStruct(q.shape, q.dtype),),
         (
             *(own, own, numbers, numbers, plgpu.SMEM((CONSUMERS, 2, ROWS), jnp.int32), ring, ring),
@@ -244,7 +245,7 @@ def gradient_of_keys(
     dk, dv = launch(
         body,
         "attention_backward_dkv",
-        {"heads": kv, "blocks": tiles.shape[1], "rows": b},
+        {"heads": kv, "rows": b, "blocks": tiles.shape[1]},
         (jax.ShapeDtypeStruct(k.shape, k.dtype), jax.ShapeDtypeStruct(v.shape, v.dtype)),
         (
             *(own, own, ring, ring, column, column),
@@ -292,7 +293,7 @@ def _keys_body(
 
     @pl.when(warpgroup == CONSUMERS)
     def _copy() -> None:
-        def place(index: jax.Array) -> tuple[jax.Array, pl.Slice]:
+        def place(index: jax.Array) -> tuple[jax.Array, Any]:
             head = kv_head * group + lax.div(index, count)
             return head, pl.ds((first + lax.rem(index, count)) * block_q, block_q)
 

@@ -78,7 +78,7 @@ def forward(
     out, lse = launch(
         body,
         "attention_forward",
-        {"heads": n, "blocks": blocks, "rows": b},
+        {"heads": n, "rows": b, "blocks": blocks},
         (
             jax.ShapeDtypeStruct((b, t, n, h), q.dtype),
             jax.ShapeDtypeStruct((b, n, blocks * BLOCK), jnp.float32),
