@@ -83,10 +83,15 @@ def test_what_can_be_done_is_not_refused(backend):
         backend.attend(*arrays(make=jnp.zeros), **asked, scale=1.0, interpret=True)
 
 
-def test_the_softmax_of_the_kernel_wants_a_positive_scale():
-    asked = {"segment_ids": None, "block_map": None, "causal": True, "window": None}
+def test_a_scale_or_a_map_that_does_not_fit_is_refused():
+    asked = {"segment_ids": None, "causal": True, "window": None}
+    parts = arrays(make=jnp.zeros)
     with pytest.raises(ValueError, match=r"scale: found -1.0"):
-        pallas_gpu.attend(*arrays(make=jnp.zeros), **asked, scale=-1.0)
+        pallas_gpu.attend(*parts, **asked, block_map=None, scale=-1.0)
+    ids = (jnp.ones((1, 8), int),) * 2
+    other = block_map.make_block_map(ids, causal=True, window=None, block_q=8, block_k=8)
+    with pytest.raises(ValueError, match=r"block_map: found spans \(1, 2, 8\)"):
+        pallas_gpu.attend(*parts, **asked, block_map=other, scale=1.0)
 
 
 @pytest.mark.parametrize(("causal", "window"), [(False, None), (True, None), (True, 3), (False, 3)])
@@ -262,10 +267,11 @@ SMALL = {
     "both ways": ({"t": 256, "s": 256, "h": 72, "n": 1, "kv": 1}, (200, 31), False, None),
     "window": ({"t": 256, "s": 256, "h": 64, "n": 1, "kv": 1}, None, True, 40),
     "fewer queries": ({"t": 128, "s": 256, "h": 128, "n": 1, "kv": 1}, None, True, None),
-    "float16": ({"t": 128, "s": 128, "n": 1, "kv": 1, "dtype": "float16"}, None, False, None),
-    "short": ({"t": 50, "s": 90, "h": 24, "n": 1, "kv": 1}, None, True, None),
+    "two key heads": ({"t": 128, "s": 128, "dtype": "float16"}, None, False, None),
+    "two short rows": ({"t": 50, "s": 90, "h": 24, "n": 1, "kv": 1, "b": 2}, None, True, None),
     "no multiple": ({"t": 200, "s": 200, "h": 32, "n": 1, "kv": 1}, (97, 90), True, None),
 }
+MAPS = {"packed": (128, 128), "both ways": (64, 32)}  # of these the batch's map is given
 
 
 @pytest.mark.slow
@@ -279,8 +285,13 @@ def test_values_and_gradients_are_right_in_the_interpreter(interpreted, case):
     ids = None if lengths is None else (jnp.asarray(packed(t, *lengths)),) * 2
     asked = {"segment_ids": ids, "causal": causal, "window": window}
     scale = q.shape[-1] ** -0.5
+    made = None
+    if case in MAPS:
+        block_q, block_k = MAPS[case]
+        limits = {"causal": causal, "window": window, "block_q": block_q, "block_k": block_k}
+        made = block_map.make_block_map(ids, **limits)
     out, pull = jax.vjp(
-        lambda *parts: pallas_gpu.attend(*parts, **asked, block_map=None, scale=scale), q, k, v
+        lambda *parts: pallas_gpu.attend(*parts, **asked, block_map=made, scale=scale), q, k, v
     )
     seen = reference.visible(t, s, **asked)
     seen = np.ones((1, t, s), bool) if seen is None else np.asarray(seen)

@@ -24,7 +24,6 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 MAX_MODULE, MAX_FUNCTION, MAX_KERNEL_BODY = 400, 60, 150
 KERNEL_BODIES = {  # up to MAX_KERNEL_BODY lines
     "vsfa_jax/kernels/attention/hopper_forward.py:_forward_body",
-    "vsfa_jax/kernels/attention/hopper_forward.py:_compute",
     "vsfa_jax/kernels/attention/hopper_backward.py:_queries_body",
     "vsfa_jax/kernels/attention/hopper_backward.py:_keys_body",
 }

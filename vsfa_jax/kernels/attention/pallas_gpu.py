@@ -87,7 +87,8 @@ def attend(
       [B, T, N, H] in the dtype of q.
 
     Raises:
-      ValueError: what `refuses` says; a scale that is not positive; `interpret`.
+      ValueError: what `refuses` says; a scale that is not positive; a map of other rows;
+        `interpret`.
     """
     if reason := refuses(q, k, v, causal, window, segment_ids):
         raise ValueError(f"pallas_gpu: {reason}")
@@ -99,6 +100,8 @@ def attend(
     s = k.shape[1]
     if block_map is not None:
         spans = block_map.spans
+        if spans.shape != (b, 2, t):
+            raise ValueError(f"block_map: found spans {spans.shape}, wanted {(b, 2, t)}")
     elif segment_ids is not None:
         spans = visible_spans(segment_ids, causal=causal, window=window)
     else:
