@@ -5,7 +5,8 @@ for the backward pass: the result and its log-sum-exp. No atomics: the same bits
 
 **It has not run on hardware.** It compiles for an H200 (`tests/test_attention_gpu.py` says with
 which registers) and its values and gradients are right in the interpreter, which knows nothing of
-speed, of asynchrony or of how wgmma reads shared memory. So "auto" never chooses it.
+speed, of asynchrony or of how wgmma reads shared memory. So "auto" never chooses it. JAX's own
+Hopper kernel refuses causal masks with CUDA 12.8.0 to 12.9.0, whose ptxas miscompiles them.
 
 Copies land in shared memory as they lie in global memory: rows of 8, and a head size of 16. What
 does not fit is padded here: T and S to a multiple of 8 (and to 128 at least), H to one of 16.
