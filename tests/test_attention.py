@@ -230,7 +230,8 @@ def test_scale_is_taken() -> None:
     ("change", "message"),
     [
         ({"backend": "fsat"}, "backend: found 'fsat'"),
-        ({"backend": "pallas_tpu"}, "backend 'pallas_tpu': it runs on a TPU only"),
+        ({"backend": "pallas_tpu"}, "backend 'pallas_tpu': it runs on a tpu, this is a cpu"),
+        ({"backend": "pallas_gpu"}, "backend 'pallas_gpu': it runs on a gpu, this is a cpu"),
         ({"backend": "pallas_tpu", "interpret": True, "v": jnp.ones((2, 10, 2, 8), jnp.float16)},
          "bfloat16 or float32, the same for all"),
         ({"segment_ids": jnp.ones((2, 9), jnp.int32)}, "segment_ids: found"),

@@ -131,7 +131,9 @@ def test_the_map_seen_from_the_keys_covers_what_is_seen(case):
     spans = block_map.visible_spans(ids, causal=causal, window=window)
     tiles = np.asarray(hopper_backward.query_tiles(spans, keys.shape[1], 4, 8))[0]
     t, s = queries.shape[1], keys.shape[1]
-    seen = np.asarray(reference.visible(t, s, segment_ids=ids, causal=causal, window=window))[0]
+    places = jnp.arange(t) + s - t
+    seen = reference.visible(places, s, segment_ids=ids, causal=causal, window=window)
+    seen = np.asarray(seen)[0]
     assert tiles.shape == (-(-s // 8), 4)
     for block, (first, past, full_first, full_past) in enumerate(tiles):
         column = seen[:, block * 8 : block * 8 + 8]
@@ -254,7 +256,7 @@ def test_the_forward_kernel_is_right_in_the_interpreter(interpreted):
     q, k, v = (draw(x.shape, x.dtype) for x in arrays(128, 128, 1, 1, 32))
     tiles = block_map.visited_tiles(spans, 128, 64)
     out, lse = hopper_forward.forward(q, k, v, spans, tiles, scale=0.2, block_k=64)
-    seen = reference.visible(128, 128, segment_ids=(ids, ids), causal=True, window=None)
+    seen = reference.visible(jnp.arange(128), 128, segment_ids=(ids, ids), causal=True, window=None)
     scores = np.einsum("btnh,bsnh->bnts", *(np.asarray(x, np.float64) for x in (q, k))) * 0.2
     total = (np.exp(scores) * seen).sum(-1)
     assert_close(out, by_definition(q, k, v, out, seen, 0.2)[0])
@@ -289,7 +291,7 @@ def check_values_and_gradients(case):
     out, pull = jax.vjp(
         lambda *parts: pallas_gpu.attend(*parts, **asked, block_map=made, scale=scale), q, k, v
     )
-    seen = reference.visible(t, s, **asked)
+    seen = reference.visible(jnp.arange(t) + s - t, s, **asked)
     seen = np.ones((1, t, s), bool) if seen is None else np.asarray(seen)
     for found, wanted in zip((out, *pull(g)), by_definition(q, k, v, g, seen, scale), strict=True):
         assert found.dtype == q.dtype

@@ -126,7 +126,7 @@ def test_what_does_not_fit_into_vmem_is_refused(monkeypatch) -> None:
 
     monkeypatch.setattr(pallas_tpu, "tpu_info", lambda: Small)
     row = jax.ShapeDtypeStruct((1, 4096, 2, 128), jnp.bfloat16)
-    reason = pallas_tpu.refuses(row, row, row, interpret=False)
+    reason = pallas_tpu.refuses(row, row, row, True, None, None)
     assert reason == "4096 keys of a head need 12 MiB of a core's 8 MiB of VMEM"
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 
+PLATFORM = "gpu"
 MAX_HEAD_SIZE = 128  # Hopper takes 256; the GPUs before it do not
 DTYPES = (jnp.dtype("bfloat16"), jnp.dtype("float16"))
 

@@ -35,6 +35,7 @@ from vsfa_jax.kernels.attention.hopper_forward import forward
 from vsfa_jax.kernels.attention.hopper_tiles import BLOCK
 
 BLOCK_Q, BLOCK_K = BLOCK, 128  # the block sizes at which a batch's map is used as it is
+PLATFORM = "gpu"
 MAX_HEAD_SIZE = 128
 DTYPES = (jnp.dtype("bfloat16"), jnp.dtype("float16"))
 

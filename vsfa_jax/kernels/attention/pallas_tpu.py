@@ -14,6 +14,7 @@ from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair, make_blo
 from vsfa_jax.kernels.attention.tpu_blocks import choose_blocks, tpu_info
 from vsfa_jax.kernels.attention.tpu_tiles import Blocks, Tiling
 
+PLATFORM = "tpu"
 LANES, SUBLANES = 128, 16  # a vector register's; bfloat16 packs two rows to a sublane
 _VMEM_SHARE = 0.75  # of a core's VMEM, the rest is the compiler's
 
@@ -32,12 +33,16 @@ class Call:
 
 
 def refuses(
-    q: jax.Array, k: jax.Array, v: jax.Array, *, interpret: Any, **unused: Any
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    window: int | None,
+    segment_ids: SegmentPair | None,
 ) -> str | None:
-    """Why the kernels cannot do this; None if they can."""
+    """Why the kernels cannot do what is asked, or None; arguments as in `attention`."""
+    del causal, window, segment_ids  # they do all of it
     info = tpu_info()
-    if info is None and not interpret:
-        return "it runs on a TPU only (interpret=True anywhere)"
     if q.dtype not in (jnp.bfloat16, jnp.float32) or not q.dtype == k.dtype == v.dtype:
         return f"it takes bfloat16 or float32, the same for all; found {q.dtype, k.dtype, v.dtype}"
     # K, V, dK and dV of a key head, twice because fetching overlaps, and two sums in float32

@@ -12,8 +12,15 @@ from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 _FORBIDDEN = -1e30  # finite, so that a row that sees nothing has no NaN
 
 
-def refuses(q: jax.Array, k: jax.Array, v: jax.Array, **unused: Any) -> str | None:
-    """It can do everything."""
+def refuses(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    window: int | None,
+    segment_ids: SegmentPair | None,
+) -> str | None:
+    """None: it can do everything."""
     return None
 
 
