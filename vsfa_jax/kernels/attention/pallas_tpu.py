@@ -80,7 +80,7 @@ def attend(
         sizes = {"block_q": found[0].block_q, "block_k": found[0].block_k}
         block_map = make_block_map(segment_ids, causal=causal, window=window, **sizes)
     if block_map is not None:
-        found = tuple(_fitted(part, block_map) for part in found)
+        found = _fitted(found[0], block_map), _fitted(found[1], block_map)
     rows = h % LANES == 0
     forward, backward = (Tiling(part, t, s, causal, window, mapped, rows) for part in found)
     info = tpu_info()
