@@ -15,6 +15,7 @@ from test_attention import Case, check
 
 from vsfa_jax.kernels.attention import attention, map_blocks
 
+jax.config.update("jax_disable_most_optimizations", True)
 MESH = Mesh(np.asarray(jax.devices()).reshape(2, 2, 2), ("data", "fsdp", "tensor"))
 
 

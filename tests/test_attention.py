@@ -43,6 +43,7 @@ CASES = {
     "seven to one, bf16": Case(1, 257, 257, 7, 1, 128, True, (200, 57), dtype="bfloat16"),
 }
 QUICK = ("text", "text, packed", "tower, packed", "a pair", "large")
+PLAIN = ("window, packed", "all padding", "more queries", "seven to one, bf16", *QUICK)
 
 
 def run(case: Case, backend: str, interpret=False) -> tuple[np.ndarray, ...]:
@@ -81,7 +82,7 @@ def check(case: Case, found: tuple[np.ndarray, ...]) -> None:
             assert not array[part == 0].any()
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", cases(CASES, PLAIN))
 @pytest.mark.parametrize("backend", ["reference", "xla"])
 def test_values_and_gradients(backend: str, name: str) -> None:
     check(CASES[name], run(CASES[name], backend))
@@ -229,7 +230,8 @@ def test_scale_is_taken() -> None:
     ("change", "message"),
     [
         ({"backend": "fsat"}, "backend: found 'fsat'"),
-        ({"backend": "pallas_tpu"}, "backend 'pallas_tpu': it runs on a TPU only"),
+        ({"backend": "pallas_tpu"}, "backend 'pallas_tpu': it runs on a tpu, this is a cpu"),
+        ({"backend": "pallas_gpu"}, "backend 'pallas_gpu': it runs on a gpu, this is a cpu"),
         ({"backend": "pallas_tpu", "interpret": True, "v": jnp.ones((2, 10, 2, 8), jnp.float16)},
          "bfloat16 or float32, the same for all"),
         ({"segment_ids": jnp.ones((2, 9), jnp.int32)}, "segment_ids: found"),

@@ -28,7 +28,7 @@ class VisionLanguage(nnx.Module):
     def set_attention(self, backend: Backend) -> None:
         """Asks for a backend in tower and language model, in place."""
         for part in (self.vision, self.language):
-            part.attention = backend  # type: ignore[attr-defined]
+            part.attention = backend  # type: ignore[union-attr]
 
     def features(self, vision: Vision) -> jax.Array:
         """[1 + n, B, P, D], what the tower says; n layers are kept besides the last."""

@@ -74,17 +74,20 @@ def attention(
     pair = _pair(segment_ids, q, k)
     if block_map is not None and pair is None:
         raise ValueError("block_map: found one without segment_ids")
-    options = {"causal": causal, "window": window, "interpret": interpret}
+    asked: dict[str, Any] = {"causal": causal, "window": window}
     if backend == "auto":
-        backend = auto.choose(q, k, v, segment_ids=pair, block_map=block_map, **options)
+        backend = auto.choose(q, k, v, segment_ids=pair, block_map=block_map, **asked)
     elif backend not in backends():
         raise ValueError(f"backend: found {backend!r}, wanted 'auto' or one of {[*backends()]}")
     module = _module(backend)
-    reason = module.refuses(q, k, v, segment_ids=pair, **options)
-    if reason is not None:
+    wanted, here = getattr(module, "PLATFORM", None), auto.platform()
+    if wanted not in (None, here) and not interpret:
+        raise ValueError(f"backend {backend!r}: it runs on a {wanted}, this is a {here}")
+    if reason := module.refuses(q, k, v, segment_ids=pair, **asked):
         raise ValueError(f"backend {backend!r}: {reason}")
-    options["scale"] = q.shape[-1] ** -0.5 if scale is None else scale
-    return over_mesh(functools.partial(module.attend, **options), q, k, v, pair, block_map)
+    asked["scale"] = q.shape[-1] ** -0.5 if scale is None else scale
+    attend = functools.partial(module.attend, interpret=interpret, **asked)
+    return over_mesh(attend, q, k, v, pair, block_map)
 
 
 def _pair(segment_ids: SegmentIds | None, q: jax.Array, k: jax.Array) -> SegmentPair | None:

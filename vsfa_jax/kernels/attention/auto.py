@@ -32,20 +32,24 @@ def choose(
     block_map: BlockMap | None,
     causal: bool,
     window: int | None,
-    interpret: Any,
 ) -> str:
     """The name of a backend.
 
     On a TPU our kernels, but for a tower's windows the one that `tuned.json` names; elsewhere XLA:
     no kernel of ours has been measured on a GPU. On a CPU small scores are held whole.
     """
-    if tpu_blocks.tpu_info() is not None:
+    if platform() == "tpu":
         longest = None if block_map is None else block_map.longest
         short = longest is not None and longest <= tpu_blocks.BANDED_UP_TO
-        can = pallas_tpu.refuses(q, k, v, interpret=interpret) is None
+        can = pallas_tpu.refuses(q, k, v, causal, window, segment_ids) is None
         return "pallas_tpu" if can and not short else "xla"
     small = q.shape[1] * k.shape[1] <= _SMALL
-    return "reference" if small and jax.default_backend() == "cpu" else "xla"
+    return "reference" if small and platform() == "cpu" else "xla"
+
+
+def platform() -> str:
+    """What is compiled for: "tpu", "gpu" or "cpu"."""
+    return "tpu" if tpu_blocks.tpu_info() is not None else jax.default_backend()
 
 
 def map_blocks(

@@ -14,6 +14,7 @@ from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair, make_blo
 from vsfa_jax.kernels.attention.tpu_blocks import choose_blocks, tpu_info
 from vsfa_jax.kernels.attention.tpu_tiles import Blocks, Tiling
 
+PLATFORM = "tpu"
 LANES, SUBLANES = 128, 16  # a vector register's; bfloat16 packs two rows to a sublane
 _VMEM_SHARE = 0.75  # of a core's VMEM, the rest is the compiler's
 
@@ -32,12 +33,16 @@ class Call:
 
 
 def refuses(
-    q: jax.Array, k: jax.Array, v: jax.Array, *, interpret: Any, **unused: Any
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    window: int | None,
+    segment_ids: SegmentPair | None,
 ) -> str | None:
-    """Why the kernels cannot do this; None if they can."""
+    """Why the kernels cannot do what is asked, or None; arguments as in `attention`."""
+    del causal, window, segment_ids  # they do all of it
     info = tpu_info()
-    if info is None and not interpret:
-        return "it runs on a TPU only (interpret=True anywhere)"
     if q.dtype not in (jnp.bfloat16, jnp.float32) or not q.dtype == k.dtype == v.dtype:
         return f"it takes bfloat16 or float32, the same for all; found {q.dtype, k.dtype, v.dtype}"
     # K, V, dK and dV of a key head, twice because fetching overlaps, and two sums in float32
@@ -75,7 +80,7 @@ def attend(
         sizes = {"block_q": found[0].block_q, "block_k": found[0].block_k}
         block_map = make_block_map(segment_ids, causal=causal, window=window, **sizes)
     if block_map is not None:
-        found = tuple(_fitted(part, block_map) for part in found)
+        found = _fitted(found[0], block_map), _fitted(found[1], block_map)
     rows = h % LANES == 0
     forward, backward = (Tiling(part, t, s, causal, window, mapped, rows) for part in found)
     info = tpu_info()

@@ -12,8 +12,15 @@ from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 _FORBIDDEN = -1e30  # finite, so that a row that sees nothing has no NaN
 
 
-def refuses(q: jax.Array, k: jax.Array, v: jax.Array, **unused: Any) -> str | None:
-    """It can do everything."""
+def refuses(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    window: int | None,
+    segment_ids: SegmentPair | None,
+) -> str | None:
+    """None: it can do everything."""
     return None
 
 
@@ -37,8 +44,8 @@ def attend(
     t, s = q.shape[1], k.shape[1]
     places = jnp.arange(t) + (s - t)
     seen = visible(places, s, segment_ids=segment_ids, causal=causal, window=window)
-    exact = (x.astype(jnp.float32) for x in (q, k, v))
-    return weighted_values(*exact, seen, scale).astype(q.dtype)
+    exact_q, exact_k, exact_v = (x.astype(jnp.float32) for x in (q, k, v))
+    return weighted_values(exact_q, exact_k, exact_v, seen, scale).astype(q.dtype)
 
 
 def weighted_values(

@@ -22,8 +22,15 @@ _CHUNK = 256  # queries
 _LONGEST = 128  # segments up to this long go by bands
 
 
-def refuses(q: jax.Array, k: jax.Array, v: jax.Array, **unused: Any) -> str | None:
-    """It can do everything."""
+def refuses(
+    q: jax.Array,
+    k: jax.Array,
+    v: jax.Array,
+    causal: bool,
+    window: int | None,
+    segment_ids: SegmentPair | None,
+) -> str | None:
+    """None: it can do everything."""
     return None
 
 
