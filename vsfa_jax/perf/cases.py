@@ -47,7 +47,8 @@ PACKED: dict[str, tuple[Shape, Shape]] = {
     for name, packed in (
         ("text_packed", reduced(shapes.MODELS["text_packed"])),
         ("text_ragged", reduced(shapes.MODELS["text_ragged"])),
-        ("qwen3_tower_packed", reduced(shapes.MODELS["qwen3_tower_packed"], 2)),
+        ("qwen3_tower_packed", reduced(shapes.MODELS["qwen3_tower_packed"])),
+        ("qwen2_5_windows", reduced(shapes.MODELS["qwen2_5_windows"])),
     )
 }
 

@@ -13,7 +13,7 @@ from vsfa_jax.kernels.attention.block_map import make_block_map
 from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf.contender import Blocks, Built, Contender
 
-_NAMES = ("block_q", "block_k", "chain", "ahead", "unroll")
+_NAMES = ("block_q", "block_k", "chain", "ahead", "unroll", "columns")
 # Most promising first; `unroll` is for a full forward pass alone, `ahead` for any forward pass.
 _FORWARD_FULL = (
     *((512, 512, 512, 0, 8), (1024, 512, 1024, 1, 8), (1024, 256, 1024, 1, 16)),
@@ -42,6 +42,18 @@ _PACKED = (
     *((256, 256, 256, 0, 1), (256, 512, 256, 0, 1), (512, 256, 512, 0, 1)),
 )
 _SUBLANES = 16  # two rows of bfloat16 each
+# Where the layout is free; the passes share it.
+_BOTH_LAYOUTS = {
+    "forward": (
+        *((512, 512, 512, 0, 8), (1024, 512, 1024, 1, 8, 1), (512, 1024, 512, 0, 4)),
+        *((1024, 1024, 1024, 1, 4, 1), (1024, 512, 1024, 1, 8), (1024, 1024, 512, 1, 4)),
+        *((1024, 256, 1024, 1, 16, 1), (2048, 512, 1024, 1, 8, 1)),
+    ),
+    "backward": (
+        *((1024, 1024, 1024, 0, 1), (1024, 512, 1024, 0, 1, 1), (512, 512, 512, 0, 1)),
+        *((512, 512, 512, 0, 1, 1), (1024, 1024, 512, 0, 1), (1024, 1024, 1024, 0, 1, 1)),
+    ),
+}
 
 
 def _module(name: str) -> Any:
@@ -59,7 +71,9 @@ def _sweep(shape: Shape, direction: str) -> list[Blocks]:
     if shape.segments is not None:
         table = _PACKED
     least = min(shape.queries, shape.keys)
-    return [dict(zip(_NAMES, row, strict=True)) for row in table if max(row[:2]) <= least]
+    if shape.segments is None and not shape.causal and shape.head_size % 128 == 0:
+        table = _BOTH_LAYOUTS[direction]  # type: ignore[assignment]
+    return [dict(zip(_NAMES, (*row, 0), strict=False)) for row in table if max(row[:2]) <= least]
 
 
 def _tiling(shape: Shape, blocks: Blocks) -> Any:
@@ -71,7 +85,7 @@ def _tiling(shape: Shape, blocks: Blocks) -> Any:
         causal=shape.causal,
         window=shape.window,
         mapped=shape.segments is not None,
-        rows=shape.head_size % 128 == 0,
+        rows=shape.head_size % 128 == 0 and not blocks["columns"],
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vsfa_jax.kernels.attention.shapes import Shape
+from vsfa_jax.kernels.attention.tpu_blocks import case_name
 from vsfa_jax.perf import cases
 from vsfa_jax.perf.chips import Chip
 from vsfa_jax.perf.contender import Blocks
@@ -22,6 +23,7 @@ STAND_IN = {
     "causal, one segment, columns": "causal, one segment, rows",
     "causal, packed, columns": "causal, packed, rows",
     "full, packed, rows": "full, packed, columns",
+    "full, windows, rows": "full, windows, columns",
 }
 _LENGTH = 4096  # of the models' rows
 
@@ -30,9 +32,9 @@ Found = dict[str, dict[str, list[Figure]]]  # case, direction, our figures
 
 def kind(shape: Shape) -> str:
     """The table's name for a shape, as `tpu_blocks.case_name` gives it."""
-    seen = "causal" if shape.causal else "full"
-    rows = "one segment" if shape.segments is None else "packed"
-    return f"{seen}, {rows}, {'rows' if shape.head_size % 128 == 0 else 'columns'}"
+    longest = max(shape.segments) if shape.segments else None
+    mapped = shape.segments is not None
+    return case_name(shape.head_size, causal=shape.causal, mapped=mapped, longest=longest)
 
 
 def entries(found: Found) -> dict[str, dict[str, Blocks]]:
@@ -46,7 +48,7 @@ def entries(found: Found) -> dict[str, dict[str, Blocks]]:
     for name, members in kinds.items():
         costs = {d: _costs([found[m][d] for m in members]) for d in cases.DIRECTIONS}
         if all(costs.values()):
-            chosen[name] = _joint(costs) if "packed" in name else _separate(costs)
+            chosen[name] = _joint(costs) if "one segment" not in name else _separate(costs)
     for name, other in STAND_IN.items():
         if name not in chosen and other in chosen:
             chosen[name] = chosen[other]

@@ -76,7 +76,7 @@ def attention(
         raise ValueError("block_map: found one without segment_ids")
     asked: dict[str, Any] = {"causal": causal, "window": window}
     if backend == "auto":
-        backend = auto.choose(q, k, v, segment_ids=pair, block_map=block_map, **asked)
+        backend = auto.choose(q, k, v, segment_ids=pair, **asked)
     elif backend not in backends():
         raise ValueError(f"backend: found {backend!r}, wanted 'auto' or one of {[*backends()]}")
     module = _module(backend)

@@ -29,20 +29,16 @@ def choose(
     v: jax.Array,
     *,
     segment_ids: SegmentPair | None,
-    block_map: BlockMap | None,
     causal: bool,
     window: int | None,
 ) -> str:
     """The name of a backend.
 
-    On a TPU our kernels, but for a tower's windows the one that `tuned.json` names; elsewhere XLA:
-    no kernel of ours has been measured on a GPU. On a CPU small scores are held whole.
+    On a TPU our kernels, where they can; elsewhere XLA: no kernel of ours has been measured on a
+    GPU. On a CPU small scores are held whole.
     """
     if platform() == "tpu":
-        longest = None if block_map is None else block_map.longest
-        short = longest is not None and longest <= tpu_blocks.BANDED_UP_TO
-        can = pallas_tpu.refuses(q, k, v, causal, window, segment_ids) is None
-        return "pallas_tpu" if can and not short else "xla"
+        return "xla" if pallas_tpu.refuses(q, k, v, causal, window, segment_ids) else "pallas_tpu"
     small = q.shape[1] * k.shape[1] <= _SMALL
     return "reference" if small and platform() == "cpu" else "xla"
 
@@ -73,7 +69,9 @@ def map_blocks(
       longest: the most tokens of a segment, where known, as of a tower's windows.
     """
     t = segment_ids.shape[1]
-    blocks, _ = tpu_blocks.choose_blocks(t, t, head_size, causal=causal, mapped=True)
+    blocks, _ = tpu_blocks.choose_blocks(
+        t, t, head_size, causal=causal, mapped=True, longest=longest
+    )
     return make_block_map(
         (segment_ids, segment_ids),
         causal=causal,

@@ -81,7 +81,7 @@ def attend(
         block_map = make_block_map(segment_ids, causal=causal, window=window, **sizes)
     if block_map is not None:
         found = _fitted(found[0], block_map), _fitted(found[1], block_map)
-    rows = h % LANES == 0
+    rows = h % LANES == 0 and not found[0].columns
     forward, backward = (Tiling(part, t, s, causal, window, mapped, rows) for part in found)
     info = tpu_info()
     vmem = None if info is None else int(info.vmem_capacity_bytes * _VMEM_SHARE)

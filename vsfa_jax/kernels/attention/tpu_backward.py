@@ -138,7 +138,7 @@ def _kernel(
         if kind != FULL:
             query = i * tiling.blocks.block_q + u * chain
             seen_keys = span(tiling, spans_ref, u, upright=False)
-            s = masked(tiling, s, j * size, query, seen_keys, 0)
+            s = masked(tiling, s, j * size, query, seen_keys, 0, kind)
         p = jnp.exp2(s - of_chain(lse_ref, u))
         ds = (p * (dp - of_chain(delta_ref, u))).astype(q_ref.dtype)
         p, here = p.astype(q_ref.dtype), key_slice(j, size, tiling.width(kind, u))

@@ -16,7 +16,7 @@ LIKE = "v6e"  # the chip whose sizes one that the table does not have gets
 _STEP = 128  # blocks are multiples of a vector register's lanes
 
 
-BANDED_UP_TO = 128  # tokens; shorter segments than a tile go by XLA's batched products
+SHORT = 128  # tokens; a bound on segments from which on large tiles are mostly masked
 
 
 def tpu_info() -> pltpu.TpuInfo | None:
@@ -27,7 +27,9 @@ def tpu_info() -> pltpu.TpuInfo | None:
         return None
 
 
-def choose_blocks(t: int, s: int, h: int, *, causal: bool, mapped: bool) -> tuple[Blocks, Blocks]:
+def choose_blocks(
+    t: int, s: int, h: int, *, causal: bool, mapped: bool, longest: int | None = None
+) -> tuple[Blocks, Blocks]:
     """Sizes of the forward and the backward kernel.
 
     Args:
@@ -36,10 +38,13 @@ def choose_blocks(t: int, s: int, h: int, *, causal: bool, mapped: bool) -> tupl
       h: head size.
       causal: as in `attention`.
       mapped: whether there are segments.
+      longest: the most tokens of a segment, where known.
     """
     info, table = tpu_info(), read_table()["chips"]
     chip = LIKE if info is None else str(info.chip_version)
-    sizes = table.get(chip, table[LIKE])[case_name(h, causal=causal, mapped=mapped)]
+    sizes = table.get(chip, table[LIKE])[
+        case_name(h, causal=causal, mapped=mapped, longest=longest)
+    ]
     shortest = min(_rounded(t), _rounded(s)) if causal else None
     forward, backward = (
         _cut(Blocks(**sizes[name]), shortest or _rounded(t), shortest or _rounded(s))
@@ -51,10 +56,11 @@ def choose_blocks(t: int, s: int, h: int, *, causal: bool, mapped: bool) -> tupl
     return forward, backward
 
 
-def case_name(h: int, *, causal: bool, mapped: bool) -> str:
+def case_name(h: int, *, causal: bool, mapped: bool, longest: int | None = None) -> str:
     """The table's name for a use of the kernels."""
     seen = "causal" if causal else "full"
-    rows = "packed" if mapped else "one segment"
+    short = longest is not None and longest <= SHORT and not causal
+    rows = ("windows" if short else "packed") if mapped else "one segment"
     return f"{seen}, {rows}, {'rows' if h % 128 == 0 else 'columns'}"
 
 

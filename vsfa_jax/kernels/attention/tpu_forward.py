@@ -168,7 +168,7 @@ def _kernel(
         if kind != FULL:
             query = i * tiling.blocks.block_q + u * tiling.blocks.chain
             seen_keys = span(tiling, spans_ref, u, upright=rows)
-            s = masked(tiling, s, j * size, query, seen_keys, key_axis)
+            s = masked(tiling, s, j * size, query, seen_keys, key_axis, kind)
         top = jnp.maximum(m, s.max(key_axis, keepdims=True))
         p, shrink = jnp.exp2(s - top), jnp.exp2(m - top)
         total = total * shrink + p.sum(key_axis, keepdims=True)

@@ -8,7 +8,7 @@ other, so that the compiler may fill one chain's matrix products with another's 
 Tokens lie in one of two layouts:
 
     rows      [tokens, H]    H a multiple of 128, which are the lanes of a vector register
-    columns   [H, tokens]    any other H: it lies along the sublanes, and pads nothing to 128
+    columns   [H, tokens]    any H: it lies along the sublanes, and pads nothing to 128
 
 Three kinds of tiles: `FULL`, every query sees every key; `EDGE`, a mask is applied; `DIAGONAL`, the
 last tile of a causal block, of which chain u needs only the first u + 1 parts:
@@ -27,10 +27,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
 FULL, EDGE, DIAGONAL = "full", "edge", "diagonal"
+NO_KEY = np.iinfo(np.int32).max
 FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
 
 
@@ -44,6 +46,7 @@ class Blocks:
       chain: queries of a chain; divides block_q.
       ahead: chains whose scores are computed before the softmax of the first; 0 or 1.
       unroll: full tiles in one straight line of code, where their number is known when compiling.
+      columns: 1 where tokens lie in columns although H is a multiple of 128.
     """
 
     block_q: int
@@ -51,6 +54,7 @@ class Blocks:
     chain: int
     ahead: int = 0
     unroll: int = 1
+    columns: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +146,15 @@ def _closed_form(tiling: Tiling, query: jax.Array) -> tuple[jax.Array, jax.Array
 
 
 def span(tiling: Tiling, spans_ref: Any, u: int, *, upright: bool) -> tuple[jax.Array, ...]:
-    """First key seen and one past the last: [1, chain] each, or [chain, 1] upright; () unmapped."""
+    """First key seen and one past the last: [1, chain] each, or [chain, 1] upright; () unmapped.
+
+    A query that sees nothing has a first key that no row has.
+    """
     if not tiling.mapped:
         return ()
-    edges = (spans_ref[0, n : n + 1, tiling.chain_tokens(u)] for n in range(2))
-    return tuple(edge.T if upright else edge for edge in edges)
+    start, stop = (spans_ref[0, n : n + 1, tiling.chain_tokens(u)] for n in range(2))
+    start = jnp.where(stop > start, start, NO_KEY)
+    return (start.T, stop.T) if upright else (start, stop)
 
 
 def masked(
@@ -156,30 +164,62 @@ def masked(
     query: Scalar,
     seen_keys: tuple[jax.Array, ...],
     axis: int,
+    kind: str,
 ) -> jax.Array:
     """Scores with `FORBIDDEN` where the query does not see the key.
+
+    On the diagonal only a chain's last part is cut by the diagonal itself.
 
     Args:
       tiling: the static facts.
       scores: [keys, queries], or [queries, keys] where `axis` is 1.
       key: index of the first key.
-      query: index of the first query; read unless mapped.
-      seen_keys: of `span`, with an axis of 1 for the keys; read if mapped.
+      query: index of the first query.
+      seen_keys: of `span`, with an axis of 1 for the keys.
       axis: of the keys.
+      kind: of the tile.
     """
-    keys = key + lax.broadcasted_iota(jnp.int32, scores.shape, axis)
+    before = scores.shape[axis] - tiling.blocks.chain
+    if kind != DIAGONAL or before == 0:
+        seen = _seen(tiling, scores.shape, key, query, seen_keys, axis, kind)
+        return jnp.where(seen, scores, FORBIDDEN)
+    parts = []
+    for part, first, part_kind in zip(
+        jnp.split(scores, [before], axis), (0, before), (EDGE, DIAGONAL), strict=True
+    ):
+        if part_kind == EDGE and not (tiling.mapped or tiling.window is not None):
+            parts.append(part)
+            continue
+        seen = _seen(tiling, part.shape, key + first, query, seen_keys, axis, part_kind)
+        parts.append(jnp.where(seen, part, FORBIDDEN))
+    return jnp.concatenate(parts, axis)
+
+
+def _seen(
+    tiling: Tiling,
+    shape: tuple[int, ...],
+    key: Scalar,
+    query: Scalar,
+    seen_keys: tuple[jax.Array, ...],
+    axis: int,
+    kind: str,
+) -> jax.Array:
+    """Bool: which query sees which key; with a diagonal, no tile but its own goes past it."""
+    keys = key + lax.broadcasted_iota(jnp.int32, shape, axis)
+    aligned = query + tiling.keys - tiling.queries
+    place = aligned + lax.broadcasted_iota(jnp.int32, shape, 1 - axis)
     if tiling.mapped:
         start, stop = seen_keys
-        return jnp.where((keys >= start) & (keys < stop), scores, FORBIDDEN)
-    place = lax.broadcasted_iota(jnp.int32, scores.shape, 1 - axis) + (
-        query + tiling.keys - tiling.queries
-    )
-    seen = keys < tiling.keys
-    if tiling.causal or tiling.window is not None:
-        seen = keys <= place if tiling.queries == tiling.keys else seen & (keys <= place)
-    if tiling.window is not None:
-        seen &= keys >= place - tiling.window
-    return jnp.where(seen, scores, FORBIDDEN)
+        if not tiling.diagonal:
+            return (keys >= start) & (keys < stop)
+        return (keys >= start) & (keys <= place) if kind == DIAGONAL else keys >= start
+    looks_back = tiling.causal or tiling.window is not None
+    if looks_back and tiling.diagonal:
+        seen = keys <= place
+    else:
+        seen = keys < tiling.keys
+        seen = seen & (keys <= place) if looks_back else seen
+    return seen if tiling.window is None else seen & (keys >= place - tiling.window)
 
 
 Visit = Callable[[Sequence[Scalar], Any, str], Any]
