@@ -17,6 +17,15 @@ JAX = [
     "flax>=0.12.9,<0.13; python_version >= '3.12'",
 ]
 
+# The TPU's compiler, which needs no TPU; the figures of vsfa_jax/perf/results/ are of 0.0.52.
+COMPILER = [
+    f"{name}; python_version {python} and sys_platform == 'linux' and platform_machine == 'x86_64'"
+    for name, python in (
+        ("libtpu==0.0.52", "< '3.12'"),
+        ("jax[tpu]>=0.11.1,<0.12", ">= '3.12'"),
+    )
+]
+
 setup(
     name="vsfa_jax",
     version=VERSION,
@@ -64,13 +73,13 @@ setup(
             "jax[cuda12]>=0.11.1,<0.12; python_version >= '3.12'",
         ],
         "perf": [
-            "libtpu==0.0.52; python_version < '3.12'",
-            "jax[tpu]>=0.11.1,<0.12; python_version >= '3.12'",
+            *COMPILER,
             "tokamax==0.0.12",
         ],
         "wandb": ["wandb>=0.31,<0.32"],
         "test": [
             "hypothesis==6.170.17",
+            *COMPILER,
             "mypy==2.4.1",
             "peft==0.21.2",
             "pytest==9.2.0",

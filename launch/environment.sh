@@ -8,6 +8,12 @@
 # Large allocations in huge pages: on Linux the tiny model's training step is a fifth faster.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
+# The test packages hold the TPU's compiler; without a TPU or a GPU jax would look for one, loudly.
+if [[ -z ${JAX_PLATFORMS:-} ]] && ! compgen -G '/dev/accel*' >/dev/null &&
+  [[ ! -e /dev/vfio && ! -e /dev/nvidia0 ]]; then
+  export JAX_PLATFORMS=cpu
+fi
+
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=${VSFA_VENV:-$repository/.venv}
 [[ $venv == /* ]] || venv=$PWD/$venv

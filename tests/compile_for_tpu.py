@@ -1,6 +1,6 @@
 """Compiles attention, forward and backward, for a TPU that is not there.
 
-    python tests/compile_for_tpu.py CHIP
+    python tests/compile_for_tpu.py CHIP [CASE ...]
 
 Prints the names of the kernels in each compiled program. A process of its own, for the compiler
 ends the process where it fails.
@@ -31,13 +31,14 @@ CASES = {
 }
 
 
-def programs(chip: str) -> dict[str, list[str]]:
+def programs(chip: str, cases: list[str]) -> dict[str, list[str]]:
     """Kernels by case, sharded by rows and by heads over four chips."""
     devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGIES[chip]).devices
     mesh = Mesh(np.asarray(devices[:4]).reshape(2, 1, 2), ("data", "fsdp", "tensor"))
     rows = NamedSharding(mesh, PartitionSpec(("data", "fsdp")))
     found = {}
-    for name, (t, s, n, kv, h, causal, packed, window, dtype) in CASES.items():
+    for name in cases:
+        t, s, n, kv, h, causal, packed, window, dtype = CASES[name]
 
         def loss(q, k, v, ids, causal=causal, packed=packed, window=window):
             out = attention(
@@ -58,4 +59,4 @@ def programs(chip: str) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(programs(sys.argv[1])))
+    print(json.dumps(programs(sys.argv[1], sys.argv[2:] or list(CASES))))

@@ -76,7 +76,7 @@ def test_equals_float64(terms, transposed):
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     st.integers(1, 40),
     st.integers(1, 9),
@@ -293,7 +293,7 @@ def gradients_of(vlm, batch, mode):
 HEADS = ["lora", "dora", "trained", "tied"]
 
 
-@pytest.mark.parametrize("done", speeds.cases(HEADS, {"lora", "tied"}))
+@pytest.mark.parametrize("done", speeds.cases(HEADS, {"lora"}))
 def test_a_step_is_right_whatever_is_done_to_the_head(done, tmp_path, monkeypatch):
     """Adapted, where the logits are held, or trained whole: equal to the plain loss."""
     vlm = models.load(tiny.write("llava", tmp_path / "base", tied=done == "tied"))

@@ -26,6 +26,8 @@ KERNEL_BODIES = {  # up to MAX_KERNEL_BODY lines
     "vsfa_jax/kernels/attention/hopper_forward.py:_forward_body",
     "vsfa_jax/kernels/attention/hopper_backward.py:_queries_body",
     "vsfa_jax/kernels/attention/hopper_backward.py:_keys_body",
+    "vsfa_jax/kernels/attention/tpu_forward.py:_kernel",
+    "vsfa_jax/kernels/attention/tpu_backward.py:_kernel",
 }
 
 # A module imports from its own room and from rooms above it. Modules that stand in no room are

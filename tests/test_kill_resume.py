@@ -97,6 +97,7 @@ def unkilled(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Path:
     return workdir
 
 
+@pytest.mark.slow
 def test_killed_five_times_and_resumed_is_bitwise_never_killed(
     unkilled: Path, cache: Path, tmp_path: Path
 ) -> None:

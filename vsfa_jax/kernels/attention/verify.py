@@ -53,25 +53,8 @@ def verify(
     draws = jax.random.split(jax.random.key(0), 4)
     shapes = (shape, (*shape[:2], keys, head_size), (*shape[:2], keys, head_size), shape)
     arrays = [jax.random.normal(key, s, dtype) for key, s in zip(draws, shapes, strict=True)]
-    ids = np.zeros((1, _LENGTH), np.int32)
-    ids[0, : sum(_SEGMENTS)] = np.repeat(np.arange(1, len(_SEGMENTS) + 1), _SEGMENTS)
-
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(backend: Backend, q: jax.Array, k: jax.Array, v: jax.Array, grad: jax.Array) -> tuple:
-        seen = map_blocks(jnp.asarray(ids), head_size, causal=causal)
-        attend = functools.partial(
-            attention,
-            segment_ids=jnp.asarray(ids),
-            block_map=seen,
-            causal=causal,
-            backend=backend.name,
-            interpret=backend.interpret,
-        )
-        out, back = jax.vjp(attend, q, k, v)
-        return out, *back(grad)
-
     found, wanted = (
-        [np.asarray(x, np.float32) for x in run(which, *arrays)]
+        [np.asarray(x, np.float32) for x in _run(which, causal, *arrays)]
         for which in (backend, Backend("xla"))
     )
     names = ("out", "dq", "dk", "dv")
@@ -87,3 +70,23 @@ def verify(
             f"the largest entry, wanted at most {allowed}; train.attention='xla' goes without it"
         )
     return differences
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _run(
+    backend: Backend, causal: bool, q: jax.Array, k: jax.Array, v: jax.Array, grad: jax.Array
+) -> tuple[jax.Array, ...]:
+    """out, dq, dk and dv of one packed row."""
+    row = np.zeros((1, _LENGTH), np.int32)
+    row[0, : sum(_SEGMENTS)] = np.repeat(np.arange(1, len(_SEGMENTS) + 1), _SEGMENTS)
+    ids = jnp.asarray(row)
+    attend = functools.partial(
+        attention,
+        segment_ids=ids,
+        block_map=map_blocks(ids, q.shape[-1], causal=causal),
+        causal=causal,
+        backend=backend.name,
+        interpret=backend.interpret,
+    )
+    out, back = jax.vjp(attend, q, k, v)
+    return out, *back(grad)
