@@ -63,7 +63,7 @@ def get_config() -> ConfigDict:
     # only the inputs are kept.
     train.remat = "none"
     # Backend of attention: "auto" chooses by device; "reference" holds the scores whole, "xla" in
-    # chunks; "pallas_tpu", "pallas_gpu" and "cudnn" are errors where they cannot run.
+    # chunks; "pallas_tpu" and "pallas_gpu" are errors where they cannot run.
     train.attention = "auto"
     # Weight of (log Z)^2 in the loss of a token, Z the sum of its exponentiated logits: keeps
     # logits of a trained head from drifting. 1e-4 is usual; 0 is off.

@@ -25,12 +25,16 @@ class Case:
     size: float = 1.0  # of the queries: 300 makes logits of thousands
     dtype: str = "float32"
 
+    @property
+    def is_pair(self) -> bool:
+        """Whether keys have segments of their own."""
+        return bool(self.segments) and isinstance(self.segments[0], tuple)
+
     def segment_ids(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Of queries and keys; the second row's segments are the first's in reverse order."""
         if self.segments is None:
             return None
-        pair = self.segments and isinstance(self.segments[0], tuple)
-        both = self.segments if pair else (self.segments,) * 2
+        both = self.segments if self.is_pair else (self.segments,) * 2
         ids = []
         for lengths, width in zip(both, (self.queries, self.keys), strict=True):
             rows = [lengths if row % 2 == 0 else lengths[::-1] for row in range(self.rows)]

@@ -54,7 +54,7 @@ def programs(chip: str, cases: list[str]) -> dict[str, list[str]]:
             text = step.lower(*arrays, ids).compile().as_text()
         kernels = [line for line in text.splitlines() if 'custom_call_target="tpu_custom' in line]
         found[name] = sorted(line.split(" = ")[0].strip(" %") for line in kernels)
-        found[name] += ["all-gather"] * text.count(" all-gather(")
+        found[name] += ["all-gather"] * text.count(" all-gather")
     return found
 
 

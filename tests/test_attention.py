@@ -36,13 +36,15 @@ CASES = {
     "fewer queries": Case(1, 100, 300, 2, 1, 128, True),
     "more queries": Case(1, 300, 100, 2, 1, 80, True),
     "a pair": Case(1, 100, 300, 2, 1, 128, False, ((30, 0, 70), (150, 10, 90))),
+    "a causal pair": Case(1, 200, 200, 2, 1, 128, True, ((120, 70), (64, 100))),
+    "window without causal": Case(1, 384, 384, 2, 1, 128, False, window=0),
     "large": Case(1, 150, 150, 2, 1, 128, True, (100, 30), size=1000.0),
     "large, bf16": Case(1, 150, 150, 2, 1, 128, True, size=1000.0, dtype="bfloat16"),
     "tiny": Case(2, 40, 40, 4, 2, 8, True, (20, 15)),
     "one to one, bf16": Case(1, 300, 300, 2, 2, 128, True, RAGGED, dtype="bfloat16"),
     "seven to one, bf16": Case(1, 257, 257, 7, 1, 128, True, (200, 57), dtype="bfloat16"),
 }
-QUICK = ("text", "text, packed", "tower, packed", "a pair", "large")
+QUICK = ("text", "text, packed", "tower, packed", "a causal pair", "large")
 PLAIN = ("window, packed", "all padding", "more queries", "seven to one, bf16", *QUICK)
 
 
@@ -51,9 +53,10 @@ def run(case: Case, backend: str, interpret=False) -> tuple[np.ndarray, ...]:
     dtype = jnp.dtype(case.dtype)
     q, k, v, grad = (jnp.asarray(x, dtype) for x in case.arrays())
     ids = case.segment_ids()
+    ids = None if ids is None else tuple(map(jnp.asarray, ids))
     attend = functools.partial(
         attention,
-        segment_ids=None if ids is None else tuple(map(jnp.asarray, ids)),
+        segment_ids=ids if ids is None or case.is_pair else ids[0],
         causal=case.causal,
         window=case.window,
         backend=backend,
@@ -125,7 +128,7 @@ def test_a_neighbours_change_changes_nothing(backend: str) -> None:
     @jax.jit
     def both(q, k, v, grad):
         attend = functools.partial(
-            attention, segment_ids=ids, causal=True, backend=backend, interpret=True
+            attention, segment_ids=ids[0], causal=True, backend=backend, interpret=True
         )
         out, back = jax.vjp(attend, q, k, v)
         return out, *back(grad)
@@ -164,7 +167,7 @@ def check_drawn(data: st.DataObject, backend: str) -> None:
     segments = None
     if data.draw(st.booleans()):
         segments = tuple(lengths(data, width) for width in (queries, keys))
-        segments = segments[0] if square else segments
+        segments = segments[0] if square and data.draw(st.booleans()) else segments
     case = Case(
         *(data.draw(st.integers(1, 2)), queries, keys, kv_heads * group, kv_heads),
         head_size=data.draw(st.sampled_from([8, 64, 72, 128])),
@@ -251,3 +254,15 @@ def test_segments_in_pieces_are_refused() -> None:
     for row in ([1, 2, 1], [1, 0, 1]):
         with pytest.raises(ValueError, match="row 1: segment 1 is in 2 pieces"):
             check_contiguous(np.asarray([[1, 1, 1], row]))
+
+
+@pytest.mark.parametrize("change", [{"causal": True}, {"window": 3}, {"q": jnp.ones((1, 9, 2, 8))}])
+def test_a_map_of_something_else_is_refused(change: dict) -> None:
+    ids = jnp.ones((1, 8), jnp.int32)
+    made = make_block_map((ids, ids), causal=False, window=None, block_q=8, block_k=8)
+    row = jnp.ones((1, 8, 2, 8))
+    given = {"q": row, "k": row, "v": row, "causal": False, "segment_ids": ids, **change}
+    if "q" in change:
+        given |= {"k": change["q"], "v": change["q"], "segment_ids": jnp.ones((1, 9), jnp.int32)}
+    with pytest.raises(ValueError, match="block_map: found spans, causal, window"):
+        attention(**given, block_map=made, backend="reference")

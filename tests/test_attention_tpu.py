@@ -25,10 +25,9 @@ from speeds import cases
 from vsfa_jax import assemble, models
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
-from vsfa_jax.kernels.attention import Backend, pallas_tpu, tpu_blocks
+from vsfa_jax.kernels.attention import Backend, pallas_tpu, tpu_blocks, verify
 from vsfa_jax.kernels.attention.block_map import make_block_map
 from vsfa_jax.kernels.attention.shapes import MODELS
-from vsfa_jax.kernels.attention.verify import verify
 from vsfa_jax.models import paper
 
 HERE = Path(__file__).parent
@@ -101,7 +100,7 @@ def test_maps_are_exact(segments: list[int], block: int, causal: bool) -> None:
 
 
 @pytest.mark.parametrize("chip", sorted(tpu_blocks.read_table()["chips"]))
-@pytest.mark.parametrize("length", [1, 130, 577, 2885, 4096, 8192])
+@pytest.mark.parametrize("length", [1, 577, 2885, *range(128, 8193, 128)])
 def test_the_table_has_blocks_that_fit(chip: str, length: int, monkeypatch) -> None:
     """Chains divide blocks, one kernel's blocks divide the other's, and little is padding."""
     sizes = tpu_blocks.read_table()["chips"][chip]
@@ -133,22 +132,30 @@ def test_what_does_not_fit_into_vmem_is_refused(monkeypatch) -> None:
     monkeypatch.setattr(pallas_tpu, "tpu_info", lambda: Small)
     row = jax.ShapeDtypeStruct((1, 4096, 2, 128), jnp.bfloat16)
     reason = pallas_tpu.refuses(row, row, row, True, None, None)
-    assert reason == "4096 keys of a head need 12 MiB of a core's 8 MiB of VMEM"
+    assert reason == "4096 keys of a head need 12 MiB, over half of a core's 8 MiB"
 
 
-def test_verification_passes_and_fails(monkeypatch) -> None:
-    tower = {"heads": 2, "kv_heads": 2, "head_size": 72, "causal": False}
-    interpreted = Backend("pallas_tpu", interpret=True)
-    found = verify(**tower, dtype=jnp.float32, backend=interpreted)
+def test_verification_passes_and_fails(monkeypatch, request) -> None:
+    monkeypatch.setattr(verify, "_LENGTH", 600)
+    monkeypatch.setattr(verify, "_SEGMENTS", (300, 1, 199))
+    tower, interpreted = verify.Use(2, 2, 72, causal=False), Backend("pallas_tpu", interpret=True)
+    found = verify.verify(tower, jnp.float32, interpreted)
     assert set(found) == {"out", "dq", "dk", "dv"} and max(found.values()) < 1e-5
 
     jax.clear_caches()
+    request.addfinalizer(jax.clear_caches)
     right = pallas_tpu.attend
     monkeypatch.setattr(
-        pallas_tpu, "attend", lambda *a, causal, **k: right(*a, causal=not causal, **k)
+        pallas_tpu, "attend", lambda *a, scale, **k: right(*a, scale=1.1 * scale, **k)
     )
     with pytest.raises(ConfigError, match="'pallas_tpu' differs from 'xla' .* dq .* at most"):
-        verify(**tower, dtype=jnp.float32, backend=interpreted)
+        verify.verify(tower, jnp.float32, interpreted)
+
+
+@pytest.mark.parametrize("name", ["pallas_tpu", "pallas_gpu"])
+def test_a_backend_that_cannot_run_is_a_fault_of_the_config(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"train.attention: backend '{name}': it runs on a"):
+        verify.check(verify.Use(4, 2, 128, causal=True), jnp.bfloat16, Backend(name))
 
 
 def test_a_mesh_of_eight() -> None:
@@ -174,18 +181,19 @@ def test_the_shapes_are_those_of_the_paper_models() -> None:
         assert (tower.num_heads, tower.num_heads, tower.head_size, False) in listed
 
 
-def test_a_run_on_an_accelerator_compares_both_of_its_attentions(monkeypatch) -> None:
-    """What the text and what the tower use, before anything is trained; not on a CPU."""
+def test_a_run_on_an_accelerator_compares_its_attentions(monkeypatch) -> None:
+    """What text, tower and its windows use, before anything is trained; not on a CPU."""
     asked = []
-    monkeypatch.setattr(assemble, "verify", lambda *shape, **how: asked.append((shape, how)))
+    monkeypatch.setattr(verify, "verify", lambda *arguments: asked.append(arguments))
     run = config.load(importlib.import_module("configs.qwen2_5_vl_7b").get_config())
     _, model = models.skeleton(paper.directory("qwen2.5-vl-7b"))
     assemble.verify_attention(run, model)
     assert not asked
     monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
     assemble.verify_attention(run, model)
-    how = {"dtype": jnp.bfloat16, "backend": Backend("auto")}
-    assert asked == [
-        ((28, 4, 128), {**how, "causal": True}),
-        ((16, 16, 80), {**how, "causal": False}),
+    uses = [
+        verify.Use(28, 4, 128, causal=True),
+        verify.Use(16, 16, 80, causal=False),
+        verify.Use(16, 16, 80, causal=False, longest=64),
     ]
+    assert asked == [(use, jnp.bfloat16, Backend("auto")) for use in uses]

@@ -15,8 +15,7 @@ from vsfa_jax import lora, models, state, tinyworld
 from vsfa_jax.core.config import PARTS, Settings
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.sources import Source, open_source
-from vsfa_jax.kernels.attention import Backend
-from vsfa_jax.kernels.attention.verify import verify
+from vsfa_jax.kernels.attention import Backend, verify
 from vsfa_jax.mesh import make_mesh
 from vsfa_jax.models.parameters import by_name, map_named
 from vsfa_jax.models.remat import set_remat
@@ -94,25 +93,36 @@ def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
 
 
 def verify_attention(settings: Settings, vlm: models.Vlm) -> None:
-    """On an accelerator, compares the attention that a run will use with XLA's.
+    """Compares the attention that a run will use on an accelerator with XLA's.
+
+    On a CPU it is only asked whether it can run.
 
     Raises:
       ConfigError: they differ, or the backend that is asked for cannot run.
     """
-    if jax.default_backend() == "cpu":
-        return
-    text, tower = vlm.config.text, vlm.config.vision.blocks
-    for name, heads, kv_heads, head_size, causal in (
-        ("language model", text.num_heads, text.num_kv_heads, text.head_size, True),
-        ("tower", tower.num_heads, tower.num_heads, tower.head_size, False),
-    ):
-        found = verify(
-            *(heads, kv_heads, head_size),
-            causal=causal,
-            dtype=jnp.dtype(settings.model.dtype),
-            backend=Backend(settings.train.attention),
-        )
-        logging.info("attention of the %s differs from xla by %s", name, found)
+    backend, dtype = Backend(settings.train.attention), jnp.dtype(settings.model.dtype)
+    for name, use in attention_uses(vlm.config).items():
+        if jax.default_backend() == "cpu":
+            verify.check(use, dtype, backend)
+        else:
+            found = verify.verify(use, dtype, backend)
+            logging.info("attention of %s differs from xla by %s", name, found)
+
+
+def attention_uses(config: Any) -> dict[str, verify.Use]:
+    """The shapes of attention in a model."""
+    text, tower = config.text, config.vision.blocks
+    heads = (tower.num_heads, tower.num_heads, tower.head_size)
+    uses = {
+        "the language model": verify.Use(
+            text.num_heads, text.num_kv_heads, text.head_size, causal=True, window=text.window
+        ),
+        "the tower": verify.Use(*heads, causal=False),
+    }
+    longest = getattr(config.vision, "window_patches", None)
+    if longest is not None:
+        uses["the tower's windows"] = verify.Use(*heads, causal=False, longest=longest)
+    return uses
 
 
 def part_rates(settings: Settings) -> dict[str, float]:

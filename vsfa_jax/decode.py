@@ -9,8 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vsfa_jax.data.batch import Batch, Budget, Example, collate
+from vsfa_jax.kernels.attention import on_mesh
 
 _LEAST_TOKENS, _LEAST_PATCHES = 32, 4  # steps of the smallest buckets
 
@@ -45,7 +47,7 @@ def _bucket(length: int, least: int) -> int:
     return -(-length // step) * step
 
 
-@functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_tokens", "sampling"))
+@functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_tokens", "sampling", "mesh"))
 def generate(
     model: Any,
     batch: Batch,
@@ -54,6 +56,7 @@ def generate(
     sampling: Sampling,
     max_new_tokens: int,
     stop_tokens: tuple[int, ...],
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """New tokens after each row's prompt.
 
@@ -64,6 +67,7 @@ def generate(
       sampling: how tokens are chosen.
       max_new_tokens: M.
       stop_tokens: a row that said one of them says the first of them from then on.
+      mesh: that the model lies on.
 
     Returns:
       [B, M] int32.
@@ -73,7 +77,8 @@ def generate(
     # The place after the largest one: an image's columns may lie further than its last token.
     places = jnp.where(batch.segment_ids[..., None] > 0, batch.positions, -1)
     next_position = places.max((1, 2)) + 1
-    logits, cache = model.prefill(batch, max_new_tokens)
+    with on_mesh(mesh):
+        logits, cache = model.prefill(batch, max_new_tokens)
     tokens = jnp.full((rows, max_new_tokens), stop_tokens[0], jnp.int32)
 
     def more(carry: tuple[Any, ...]) -> jax.Array:

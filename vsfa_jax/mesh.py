@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -31,16 +29,6 @@ def make_mesh(data: int, fsdp: int, tensor: int) -> Mesh:
     if math.prod(sizes.values()) != devices:
         raise ConfigError(f"mesh: {sizes} does not make {devices} devices")
     return Mesh(np.asarray(jax.devices()).reshape(tuple(sizes.values())), AXES)
-
-
-@contextlib.contextmanager
-def on_mesh(mesh: Mesh | None) -> Iterator[None]:
-    """While a program is traced: its attention is cut over this mesh; None is one device."""
-    if mesh is None:
-        yield
-        return
-    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-        yield
 
 
 def batch_sharding(mesh: Mesh, micro_batches: bool = False) -> NamedSharding:

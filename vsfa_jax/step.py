@@ -13,8 +13,8 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from vsfa_jax.data.batch import Batch
+from vsfa_jax.kernels.attention import on_mesh
 from vsfa_jax.kernels.cross_entropy import cross_entropy, linear_cross_entropy
-from vsfa_jax.mesh import on_mesh
 from vsfa_jax.state import Structure, TrainState
 
 Metrics = dict[str, jax.Array]

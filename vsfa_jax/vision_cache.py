@@ -24,7 +24,7 @@ from absl import logging
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_json
 from vsfa_jax.data.batch import FEATURES, Budget, Example, Vision, collate_row
-from vsfa_jax.mesh import on_mesh
+from vsfa_jax.kernels.attention import on_mesh
 from vsfa_jax.state import mesh_of
 
 _INDEX, _ROWS = "index.json", "features.bin"

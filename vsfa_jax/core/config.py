@@ -99,9 +99,7 @@ class Train:
 
     mode: Annotated[str, OneOf(("lora", "full"))]
     remat: Annotated[str, OneOf(("none", "blocks"))]
-    attention: Annotated[
-        str, OneOf(("auto", "reference", "xla", "pallas_tpu", "pallas_gpu", "cudnn"))
-    ]
+    attention: Annotated[str, OneOf(("auto", "reference", "xla", "pallas_tpu", "pallas_gpu"))]
     z_loss: NotNegative
     label_smoothing: Annotated[float, Within(0, 1, or_most=False)]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.data.batch import FEATURES, NEWLINE, Batch, Vision
-from vsfa_jax.kernels.attention import Backend
+from vsfa_jax.kernels.attention import Backend, cache_slots
 from vsfa_jax.models.decoder import Cache, Decoder
 
 
@@ -75,15 +75,16 @@ class VisionLanguage(nnx.Module):
         return self.language.logits(hidden)
 
     def prefill(self, batch: Batch, num_slots: int) -> tuple[jax.Array, Cache]:
-        """Runs prompts, one a row, and leaves room for `num_slots` more tokens.
+        """Runs prompts, one a row, and leaves room for at least `num_slots` more tokens.
 
         Returns:
-          logits [B, V] after each row's last token, and the cache of T + num_slots slots.
+          logits [B, V] after each row's last token, and the cache.
         """
         x, deepstack = self.embed(batch)
         hidden, kept = self.language(x, batch.positions, batch.segment_ids, deepstack)
         last = batch.segment_ids.astype(bool).sum(-1) - 1
-        room = ((0, 0), (0, 0), (0, num_slots), (0, 0), (0, 0))
+        tokens = batch.tokens.shape[1]
+        room = ((0, 0), (0, 0), (0, cache_slots(tokens + num_slots) - tokens), (0, 0), (0, 0))
         keys, values = (jnp.pad(leaf, room) for leaf in kept)
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
         return self.logits(hidden), Cache(keys, values, last + 1)

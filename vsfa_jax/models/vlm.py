@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ from jax.sharding import Mesh
 
 from vsfa_jax import decode
 from vsfa_jax.data.batch import Batch, Budget, collate
+from vsfa_jax.kernels.attention import on_mesh
 
 Conversation = Mapping[str, Any]
 
 
-@jax.jit
-def _logits(model: Any, batch: Batch) -> jax.Array:
-    return model.logits(model.hidden(batch))
+@functools.partial(jax.jit, static_argnames="mesh")
+def _logits(model: Any, batch: Batch, mesh: Mesh) -> jax.Array:
+    with on_mesh(mesh):
+        return model.logits(model.hidden(batch))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +57,7 @@ class Vlm:
 
     def logits(self, batch: Batch) -> jax.Array:
         """[B, T, V] float32."""
-        with jax.set_mesh(self.mesh):
-            return _logits(self.model, batch)
+        return _logits(self.model, batch, mesh=self.mesh)
 
     def generate(
         self,
@@ -100,15 +102,15 @@ class Vlm:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             padded = chosen + [chosen[-1]] * (batch_size - len(chosen))
-            with jax.set_mesh(self.mesh):
-                tokens = decode.generate(
-                    self.model,
-                    decode.collate_prompts([encoded[i] for i in padded]),
-                    seeds=np.asarray([seeds[i] for i in padded], np.uint32),
-                    sampling=decode.Sampling(temperature, top_p),
-                    max_new_tokens=max_new_tokens,
-                    stop_tokens=self.processor.stop_tokens,
-                )
+            tokens = decode.generate(
+                self.model,
+                decode.collate_prompts([encoded[i] for i in padded]),
+                seeds=np.asarray([seeds[i] for i in padded], np.uint32),
+                sampling=decode.Sampling(temperature, top_p),
+                max_new_tokens=max_new_tokens,
+                stop_tokens=self.processor.stop_tokens,
+                mesh=self.mesh,
+            )
             for i, row in zip(chosen, np.asarray(tokens), strict=False):
                 stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
                 answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()

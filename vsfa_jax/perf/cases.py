@@ -59,10 +59,13 @@ class Tiles(NamedTuple):
     Attributes:
       full: every pair does.
       partial: some do, so the tile needs a mask.
+      cut: of a causal packed row in square tiles, those on the diagonal in which a segment begins
+        or padding lies; 0 elsewhere.
     """
 
     full: int
     partial: int
+    cut: int = 0
 
 
 def least_tiles(shape: Shape, block_q: int, block_k: int) -> Tiles:
@@ -90,4 +93,10 @@ def least_tiles(shape: Shape, block_q: int, block_k: int) -> Tiles:
     padded[: shape.queries, : shape.keys] = seen
     count = padded.reshape(rows, block_q, columns, block_k).sum((1, 3))
     full = int((count == block_q * block_k).sum())
-    return Tiles(full, int((count > 0).sum()) - full)
+    partial = int((count > 0).sum()) - full
+    if ids is None or not shape.causal or block_q != block_k:
+        return Tiles(full, partial)
+    first = np.where(seen.any(1), seen.argmax(1), shape.keys)
+    first = np.pad(first, (0, rows * block_q - shape.queries), constant_values=shape.keys)
+    begins = first.reshape(rows, block_q).max(1) > np.arange(rows) * block_q
+    return Tiles(full, partial, int((begins & (count > 0).any(1)).sum()))

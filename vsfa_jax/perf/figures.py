@@ -58,7 +58,7 @@ def figure(
         if name in ("dq", "dkv"):  # five matmuls shared, two of them made twice
             least *= {"dq": 3 / 5, "dkv": 4 / 5}[name]
         scale = UNIT / (block_q * block_k)
-        full = tile_blocks(part.blocks)[0]
+        full = heavy_blocks(part.blocks).full
         parts[name] = PartFigure(
             cycles=part.cycles,
             bundles=row_bundles(
@@ -77,9 +77,34 @@ def figure(
     return Figure(blocks, measured.failure, measured.seconds, parts)
 
 
-def tile_blocks(blocks: Iterable[Block]) -> list[Block]:
-    """The blocks that hold matmuls: first the tile without mask, last the one with a mask."""
-    return [block for block in blocks if block.matmuls]
+@dataclasses.dataclass(frozen=True)
+class Heavy:
+    """The blocks of a schedule that hold matmuls.
+
+    Attributes:
+      full: the tile without a mask.
+      edge: one with a mask, in the loop over tiles.
+      last: the one that ends, or begins, a row of tiles; two where a row in which a segment begins
+        has its own.
+    """
+
+    full: Block
+    edge: Block
+    last: list[Block]
+
+
+def heavy_blocks(blocks: Iterable[Block]) -> Heavy:
+    """What each block with matmuls is, by its order and by whether a loop is around it.
+
+    A kernel whose grid is the loop over tiles has them in one depth: without a mask first. One
+    that loops inside a grid step has the tile of its diagonal outside of the loops.
+    """
+    heavy = [block for block in blocks if block.matmuls]
+    inner = [block for block in heavy if block.depth > 1]
+    outer = [block for block in heavy if block.depth <= 1]
+    if inner and outer:
+        return Heavy(inner[0], inner[-1], outer)
+    return Heavy(heavy[0], heavy[1] if len(heavy) > 2 else heavy[-1], heavy[-1:])
 
 
 def row_bundles(part: Part, tiles: Tiles, least: float, outer: int) -> float:
@@ -91,21 +116,23 @@ def row_bundles(part: Part, tiles: Tiles, least: float, outer: int) -> float:
       least: cycles of the matmuls of a tile.
       outer: rows of tiles.
     """
-    heavy = tile_blocks(part.blocks)
+    heavy = heavy_blocks(part.blocks)
     light = [block.bundles for block in part.blocks if not block.matmuls]
 
     def at_least(block: Block) -> float:
         """A masked tile may leave out matmuls of what it cannot see."""
-        return max(block.bundles, least * min(block.matmuls / heavy[0].matmuls, 1))
+        return max(block.bundles, least * min(block.matmuls / heavy.full.matmuls, 1))
 
     last = min(tiles.partial, outer)  # one a row; what else needs a mask has its own block, if any
-    edge = heavy[1] if len(heavy) > 2 else heavy[-1]
+    cut = min(tiles.cut, last)
+    plain_last, cut_last = (f(map(at_least, heavy.last)) for f in (min, max))
     matmuls = (
-        tiles.full * at_least(heavy[0])
-        + last * at_least(heavy[-1])
-        + (tiles.partial - last) * at_least(edge)
+        tiles.full * at_least(heavy.full)
+        + (last - cut) * plain_last
+        + cut * cut_last
+        + (tiles.partial - last) * at_least(heavy.edge)
     )
-    steps = tiles.full + tiles.partial if heavy[0].depth == 1 else outer
+    steps = tiles.full + tiles.partial if heavy.full.depth == 1 else outer
     short, long = (sum(b for b in light if (b >= _LONG) == is_long) for is_long in (False, True))
     return matmuls + steps * short + outer * long
 

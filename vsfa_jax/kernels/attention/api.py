@@ -30,6 +30,15 @@ def _module(name: str) -> ModuleType:
     return importlib.import_module(f"{__package__}.{name}")
 
 
+def _backend(name: str) -> ModuleType:
+    """One backend, without the others, whose compilers may not be installed."""
+    if name.isidentifier() and Path(__file__).with_name(f"{name}.py").exists():
+        module = _module(name)
+        if hasattr(module, "refuses"):
+            return module
+    raise ValueError(f"backend: found {name!r}, wanted 'auto' or one of {[*backends()]}")
+
+
 def attention(
     q: jax.Array,
     k: jax.Array,
@@ -72,14 +81,12 @@ def attention(
     """
     _check(q, k, v, window)
     pair = _pair(segment_ids, q, k)
-    if block_map is not None and pair is None:
-        raise ValueError("block_map: found one without segment_ids")
+    if block_map is not None:
+        _check_map(block_map, pair, causal, window)
     asked: dict[str, Any] = {"causal": causal, "window": window}
     if backend == "auto":
         backend = auto.choose(q, k, v, segment_ids=pair, **asked)
-    elif backend not in backends():
-        raise ValueError(f"backend: found {backend!r}, wanted 'auto' or one of {[*backends()]}")
-    module = _module(backend)
+    module = _backend(backend)
     wanted, here = getattr(module, "PLATFORM", None), auto.platform()
     if wanted not in (None, here) and not interpret:
         raise ValueError(f"backend {backend!r}: it runs on a {wanted}, this is a {here}")
@@ -99,6 +106,20 @@ def _pair(segment_ids: SegmentIds | None, q: jax.Array, k: jax.Array) -> Segment
         if ids.shape != rows.shape[:2]:
             raise ValueError(f"segment_ids: found {ids.shape}, wanted {rows.shape[:2]}")
     return pair
+
+
+def _check_map(
+    block_map: BlockMap, pair: SegmentPair | None, causal: bool, window: int | None
+) -> None:
+    """Refuses a map of other rows; whether it is of these segments is not looked at."""
+    if pair is None:
+        raise ValueError("block_map: found one without segment_ids")
+    rows = (len(pair[0]), 2, pair[0].shape[1])
+    found = (block_map.spans.shape, block_map.causal, block_map.window)
+    if found != (rows, causal, window):
+        raise ValueError(
+            f"block_map: found spans, causal, window {found}, wanted {(rows, causal, window)}"
+        )
 
 
 def _check(q: jax.Array, k: jax.Array, v: jax.Array, window: int | None) -> None:

@@ -8,9 +8,9 @@ of two, three segments (5, 3 and 2 tokens) and two of padding, causal:
     queries    keys  0 0 0 0 0 1 1 1 2 2 . .     first  past  full_first  full_past
     0 0              M M                           0     1        0          0
     0 0              F F M M                       0     2        0          1
-    0 1              M M M M M M                   0     3        0          0
-    1 1                      M M M M               2     4        0          0
-    2 2                              M M           4     5        0          0
+    0 1              M M M M M M                   0     3        3          3
+    1 1                      M M M M               2     4        3          3
+    2 2                              M M           4     5        4          4
     . .                                            0     0        0          0
 
 `F` is a tile in which every query sees every key; `M` needs a mask; the rest is never visited.
@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 
 SegmentPair = tuple[jax.Array, jax.Array]
+SHORT = 128  # tokens; a bound on segments that is worth smaller tiles, or bands
 
 
 @jax.tree_util.register_dataclass
@@ -38,8 +39,12 @@ class BlockMap:
         sees none.
       tiles: [B, Tb, 4] int32 for the Tb blocks of `block_q` queries, in blocks of `block_k` keys:
         the first visited, one past the last, the first that needs no mask, one past the last.
+        From the third on no query's span begins later, whether or not there are such.
       block_q: queries of a block; the last block may be shorter.
       block_k: keys of a block.
+      causal: what it was made for.
+      window: likewise.
+      shared: whether queries and keys have the same segment ids.
       longest: the most tokens that a segment may have, where that is known; None where it is not.
     """
 
@@ -47,6 +52,9 @@ class BlockMap:
     tiles: jax.Array
     block_q: int = dataclasses.field(metadata={"static": True})
     block_k: int = dataclasses.field(metadata={"static": True})
+    causal: bool = dataclasses.field(metadata={"static": True})
+    window: int | None = dataclasses.field(metadata={"static": True})
+    shared: bool = dataclasses.field(metadata={"static": True})
     longest: int | None = dataclasses.field(default=None, metadata={"static": True})
 
 
@@ -62,7 +70,8 @@ def make_block_map(
     """The map of packed rows.
 
     Args:
-      segment_ids: ([B, T], [B, S]) int32; segments are contiguous, 0 is padding.
+      segment_ids: ([B, T], [B, S]) int32; segments are contiguous, 0 is padding. The same array
+        twice where queries and keys share them.
       causal: as in `attention`.
       window: as in `attention`.
       block_q: queries of a tile.
@@ -71,7 +80,8 @@ def make_block_map(
     """
     spans = visible_spans(segment_ids, causal=causal, window=window)
     tiles = visited_tiles(spans, block_q, block_k)
-    return BlockMap(spans, tiles, block_q, block_k, longest)
+    shared = segment_ids[0] is segment_ids[1]
+    return BlockMap(spans, tiles, block_q, block_k, causal, window, shared, longest)
 
 
 def visible_spans(segment_ids: SegmentPair, *, causal: bool, window: int | None) -> jax.Array:
@@ -100,13 +110,13 @@ def visited_tiles(spans: jax.Array, block_q: int, block_k: int) -> jax.Array:
     blocks = jnp.pad(spans, ((0, 0), (0, 0), (0, -t % block_q))).reshape(b, 2, -1, block_q)
     start, stop = blocks[:, 0], blocks[:, 1]
     sees = stop > start
-    first = jnp.where(sees, start, np.iinfo(np.int32).max).min(-1) // block_k
+    never = np.iinfo(np.int32).max - block_k
+    start = jnp.where(sees, start, never)
+    first = start.min(-1) // block_k
     past = -(-stop.max(-1) // block_k)
     first = jnp.minimum(first, past)
     full_first = jnp.clip(-(-start.max(-1) // block_k), first, past)
     full_past = jnp.maximum(stop.min(-1) // block_k, full_first)  # a query that sees none: stop 0
-    empty = full_past == full_first
-    full_first, full_past = (jnp.where(empty, first, edge) for edge in (full_first, full_past))
     return jnp.stack([first, past, full_first, full_past], axis=-1)
 
 

@@ -13,6 +13,11 @@ _FORBIDDEN = -1e30
 _SPLIT = 512  # keys
 
 
+def cache_slots(tokens: int) -> int:
+    """Slots of a cache for at least so many tokens, of which no split is a part."""
+    return tokens if tokens <= _SPLIT else tokens + -tokens % _SPLIT
+
+
 def decode_attention(
     q: jax.Array,
     k: jax.Array,
@@ -26,7 +31,7 @@ def decode_attention(
 
     Args:
       q: [B, N, H].
-      k: [B, S, K, H]; N is a multiple of K.
+      k: [B, S, K, H]; N is a multiple of K. Best with S of `cache_slots`, or it is padded.
       v: [B, S, K, H].
       lengths: [B] int32, at least 1: a row sees its first `lengths` keys, the last its own.
       scale: of the scores; 1 / sqrt(H) when None.

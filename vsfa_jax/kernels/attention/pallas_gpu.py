@@ -36,6 +36,7 @@ from vsfa_jax.kernels.attention.hopper_tiles import BLOCK
 
 BLOCK_Q, BLOCK_K = BLOCK, 128  # the block sizes at which a batch's map is used as it is
 PLATFORM = "gpu"
+HOPPER = ("9.0",)
 MAX_HEAD_SIZE = 128
 DTYPES = (jnp.dtype("bfloat16"), jnp.dtype("float16"))
 
@@ -54,6 +55,9 @@ def refuses(
         return f"q, k and v are {q.dtype}, {k.dtype} and {v.dtype}: wgmma takes one dtype"
     if q.dtype not in DTYPES:
         return f"{q.dtype}: wgmma multiplies bfloat16 and float16, and float32 only cut to 19 bits"
+    devices = jax.devices() if jax.default_backend() == PLATFORM else []
+    if any(getattr(one, "compute_capability", "") not in HOPPER for one in devices):
+        return f"{devices[0].device_kind}: its instructions are Hopper's"
     if q.shape[-1] > MAX_HEAD_SIZE:
         return f"head size {q.shape[-1]}: the accumulators of {MAX_HEAD_SIZE} fill the registers"
     return None

@@ -17,6 +17,7 @@ from vsfa_jax.kernels.attention.tpu_tiles import Blocks, Tiling
 PLATFORM = "tpu"
 LANES, SUBLANES = 128, 16  # a vector register's; bfloat16 packs two rows to a sublane
 _VMEM_SHARE = 0.75  # of a core's VMEM, the rest is the compiler's
+_KEYS_SHARE = 0.5  # of it for what belongs to all keys, the rest is for tiles
 
 Map = tuple[jax.Array, jax.Array] | None
 
@@ -48,9 +49,9 @@ def refuses(
     # K, V, dK and dV of a key head, twice because fetching overlaps, and two sums in float32
     s, h = -(-k.shape[1] // LANES) * LANES, -(-k.shape[3] // SUBLANES) * SUBLANES
     needed = s * h * (8 * k.dtype.itemsize + 8)
-    if info is not None and needed > _VMEM_SHARE * info.vmem_capacity_bytes:
+    if info is not None and needed > _KEYS_SHARE * info.vmem_capacity_bytes:
         room = info.vmem_capacity_bytes >> 20
-        return f"{s} keys of a head need {needed >> 20} MiB of a core's {room} MiB of VMEM"
+        return f"{s} keys of a head need {needed >> 20} MiB, over half of a core's {room} MiB"
     return None
 
 
@@ -75,14 +76,16 @@ def attend(
     """
     t, s, h = q.shape[1], k.shape[1], q.shape[3]
     mapped = segment_ids is not None
-    found = blocks or choose_blocks(t, s, h, causal=causal, mapped=mapped)
+    longest = None if block_map is None else block_map.longest
+    found = blocks or choose_blocks(t, s, h, causal=causal, mapped=mapped, longest=longest)
     if segment_ids is not None and block_map is None:
         sizes = {"block_q": found[0].block_q, "block_k": found[0].block_k}
         block_map = make_block_map(segment_ids, causal=causal, window=window, **sizes)
     if block_map is not None:
         found = _fitted(found[0], block_map), _fitted(found[1], block_map)
     rows = h % LANES == 0 and not found[0].columns
-    forward, backward = (Tiling(part, t, s, causal, window, mapped, rows) for part in found)
+    shared = block_map is None or block_map.shared
+    forward, backward = (Tiling(part, t, s, causal, window, mapped, rows, shared) for part in found)
     info = tpu_info()
     vmem = None if info is None else int(info.vmem_capacity_bytes * _VMEM_SHARE)
     call = Call(forward, backward, scale, interpret, vmem)
@@ -99,7 +102,7 @@ def attend(
 
 def _fitted(blocks: Blocks, block_map: BlockMap) -> Blocks:
     """The same blocks with the map's tiles."""
-    chain = min(blocks.chain, block_map.block_q)
+    chain = blocks.chain if block_map.block_q % blocks.chain == 0 else block_map.block_q
     return dataclasses.replace(
         blocks, block_q=block_map.block_q, block_k=block_map.block_k, chain=chain
     )

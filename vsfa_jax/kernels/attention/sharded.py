@@ -6,17 +6,28 @@ need nothing of each other, nor do key heads. What an axis does not divide stays
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 
 ROWS, HEADS = ("data", "fsdp"), "tensor"  # mesh axes that split B, and N with K
 
 Attend = Callable[..., jax.Array]
+
+
+@contextlib.contextmanager
+def on_mesh(mesh: Mesh | None) -> Iterator[None]:
+    """While a program is traced: its attention is cut over this mesh; None is one device."""
+    if mesh is None:
+        yield
+        return
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        yield
 
 
 def over_mesh(
@@ -29,24 +40,30 @@ def over_mesh(
 ) -> jax.Array:
     """`attend` of a backend, under `jax.shard_map` where the mesh in use has more than a device."""
     mesh = jax.sharding.get_abstract_mesh()
-    rows = tuple(name for name in ROWS if mesh.shape.get(name, 1) > 1)
+    rows: tuple[str, ...] = ()
+    for name in ROWS:
+        more = (*rows, name)
+        if q.shape[0] % math.prod(mesh.shape.get(axis, 1) for axis in more) == 0:
+            rows = tuple(axis for axis in more if axis in mesh.shape)
     heads = HEADS if mesh.shape.get(HEADS, 1) > 1 else None
-    if q.shape[0] % math.prod(mesh.shape[name] for name in rows):
-        rows = ()
     if heads and k.shape[2] % mesh.shape[heads]:
         heads = None
+
+    shared = segment_ids is not None and segment_ids[0] is segment_ids[1]
+    given = segment_ids[:1] if segment_ids is not None and shared else segment_ids
 
     def local(
         q: jax.Array,
         k: jax.Array,
         v: jax.Array,
-        segment_ids: SegmentPair | None,
+        ids: tuple[jax.Array, ...] | None,
         block_map: BlockMap | None,
     ) -> jax.Array:
-        return attend(q, k, v, segment_ids=segment_ids, block_map=block_map)
+        pair = None if ids is None else (ids[0], ids[-1])  # the same array twice where shared
+        return attend(q, k, v, segment_ids=pair, block_map=block_map)
 
     if mesh.empty or mesh.size == 1 or mesh.are_all_axes_manual:
-        return local(q, k, v, segment_ids, block_map)
+        return local(q, k, v, given, block_map)
     by_row = PartitionSpec(rows or None)
     by_head = PartitionSpec(rows or None, None, heads)
     return jax.shard_map(
@@ -54,4 +71,4 @@ def over_mesh(
         in_specs=(by_head, by_head, by_head, by_row, by_row),
         out_specs=by_head,
         check_vma=False,
-    )(q, k, v, segment_ids, block_map)
+    )(q, k, v, given, block_map)

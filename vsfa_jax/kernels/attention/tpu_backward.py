@@ -132,7 +132,7 @@ def _kernel(
         return product(k_ref[0, 0, :, here], q, 0, 0), product(v_ref[0, 0, :, here], grad, 0, 0)
 
     def gradients(
-        s: jax.Array, dp: jax.Array, dq: jax.Array, j: Scalar, u: int, kind: str
+        s: jax.Array, dp: jax.Array, dq: jax.Array | None, j: Scalar, u: int, kind: str
     ) -> jax.Array:
         s *= scale * LOG2_E
         if kind != FULL:
@@ -146,28 +146,39 @@ def _kernel(
         if rows:
             dv_sum[here] += product(p, grad, 1, 0)
             dk_sum[here] += product(ds, q, 1, 0)
-            return dq + product(ds, k_ref[0, 0, here], 0, 0)
-        dv_sum[:, here] += product(grad, p, 1, 1)
-        dk_sum[:, here] += product(q, ds, 1, 1)
-        return dq + product(k_ref[0, 0, :, here], ds, 1, 0)
+            added = product(ds, k_ref[0, 0, here], 0, 0)
+        else:
+            dv_sum[:, here] += product(grad, p, 1, 1)
+            dk_sum[:, here] += product(q, ds, 1, 1)
+            added = product(k_ref[0, 0, :, here], ds, 1, 0)
+        return added if dq is None else dq + added
 
-    def visit(
-        blocks: Sequence[Scalar], carry: tuple[jax.Array, ...], kind: str
-    ) -> tuple[jax.Array, ...]:
-        chains = list(carry)
+    def visit(blocks: Sequence[Scalar], carry: tuple[jax.Array, ...] | None, kind: str) -> Any:
+        chains: list[jax.Array | None] = list(carry or [None] * len(tiling.chains()))
         for j in blocks:
             for u in tiling.chains():
                 chains[u] = gradients(*scores(j, u, kind), chains[u], j, u, kind)
         return tuple(chains)
 
-    h = q_ref.shape[3 if rows else 2]
-    nothing = jnp.zeros((chain, h) if rows else (h, chain), jnp.float32)
-    carry = visit_tiles(tiling, i, found, visit, (nothing,) * len(tiling.chains()))
-    for u, dq in enumerate(carry):
-        here = tiling.chain_tokens(u)
-        dq_ref[(0, 0, here) if rows else (0, 0, slice(None), here)] = (dq * scale).astype(
-            dq_ref.dtype
-        )
+    def nothing() -> tuple[jax.Array, ...]:
+        h = q_ref.shape[3 if rows else 2]
+        zeros = jnp.zeros((chain, h) if rows else (h, chain), jnp.float32)
+        return (zeros,) * len(tiling.chains())
+
+    def compute() -> None:
+        for u, dq in enumerate(visit_tiles(tiling, i, found, visit, nothing)):
+            here = tiling.chain_tokens(u)
+            place = (0, 0, here) if rows else (0, 0, slice(None), here)
+            dq_ref[place] = (dq * scale).astype(dq_ref.dtype)
+
+    if tiling.mapped:
+        pl.when(found[1] > found[0])(compute)
+
+        @pl.when(found[1] <= found[0])
+        def _() -> None:
+            dq_ref[...] = jnp.zeros_like(dq_ref)
+    else:
+        compute()
 
     @pl.when((g == pl.num_programs(2) - 1) & (i == pl.num_programs(3) - 1))
     def _() -> None:

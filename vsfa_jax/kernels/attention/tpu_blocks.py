@@ -9,14 +9,12 @@ from pathlib import Path
 
 from jax.experimental.pallas import tpu as pltpu
 
+from vsfa_jax.kernels.attention.block_map import SHORT
 from vsfa_jax.kernels.attention.tpu_tiles import Blocks
 
 TUNED = Path(__file__).with_name("tuned.json")
 LIKE = "v6e"  # the chip whose sizes one that the table does not have gets
-_STEP = 128  # blocks are multiples of a vector register's lanes
-
-
-SHORT = 128  # tokens; a bound on segments from which on large tiles are mostly masked
+_STEP = 128  # a vector register's lanes; blocks are these by a power of two
 
 
 def tpu_info() -> pltpu.TpuInfo | None:
@@ -45,11 +43,7 @@ def choose_blocks(
     sizes = table.get(chip, table[LIKE])[
         case_name(h, causal=causal, mapped=mapped, longest=longest)
     ]
-    shortest = min(_rounded(t), _rounded(s)) if causal else None
-    forward, backward = (
-        _cut(Blocks(**sizes[name]), shortest or _rounded(t), shortest or _rounded(s))
-        for name in ("forward", "backward")
-    )
+    forward, backward = (_cut(Blocks(**sizes[name]), t, s) for name in ("forward", "backward"))
     if mapped:  # one map serves both
         tiles = {"block_q": forward.block_q, "block_k": forward.block_k}
         backward = _cut(dataclasses.replace(backward, **tiles), forward.block_q, forward.block_k)
@@ -71,18 +65,13 @@ def read_table() -> dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]:
 
 
 def _cut(blocks: Blocks, queries: int, keys: int) -> Blocks:
-    """No block larger than the row, and less than an eighth of a row is padding."""
+    """Halved until less than an eighth of a row is padding; so one is a multiple of another."""
     q, k = _size(blocks.block_q, queries), _size(blocks.block_k, keys)
     chain = blocks.chain if q % blocks.chain == 0 and blocks.chain <= q else q
     return dataclasses.replace(blocks, block_q=q, block_k=k, chain=chain)
 
 
 def _size(block: int, length: int) -> int:
-    block = min(block, length)
     while block > _STEP and -length % block > length // 8:
-        block = _rounded(block // 2)
+        block //= 2
     return block
-
-
-def _rounded(length: int) -> int:
-    return -(-length // _STEP) * _STEP

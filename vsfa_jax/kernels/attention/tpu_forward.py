@@ -162,35 +162,40 @@ def _kernel(
             return product(p, v_ref[0, 0, here], 1, 0)
         return product(v_ref[0, 0, :, here], p, 1, 0)
 
-    def softmax(s: jax.Array, carry: Carry, j: Scalar, u: int, kind: str) -> Carry:
-        m, total, out = carry  # [chain, 1], [chain, 1], [chain, H]
+    def softmax(s: jax.Array, carry: Carry | None, j: Scalar, u: int, kind: str) -> Carry:
         s *= scale * LOG2_E
         if kind != FULL:
             query = i * tiling.blocks.block_q + u * tiling.blocks.chain
             seen_keys = span(tiling, spans_ref, u, upright=rows)
             s = masked(tiling, s, j * size, query, seen_keys, key_axis, kind)
-        top = jnp.maximum(m, s.max(key_axis, keepdims=True))
+        top = s.max(key_axis, keepdims=True)
+        if carry is None:
+            p = jnp.exp2(s - top)
+            return top, p.sum(key_axis, keepdims=True), weighted(p, j, u, kind)
+        m, total, out = carry  # [chain, 1], [chain, 1], [chain, H]
+        top = jnp.maximum(m, top)
         p, shrink = jnp.exp2(s - top), jnp.exp2(m - top)
         total = total * shrink + p.sum(key_axis, keepdims=True)
         return top, total, out * shrink + weighted(p, j, u, kind)
 
-    def visit(blocks: Sequence[Scalar], carry: tuple[Carry, ...], kind: str) -> tuple[Carry, ...]:
+    def visit(blocks: Sequence[Scalar], carry: tuple[Carry, ...] | None, kind: str) -> Any:
         work = [(j, u) for j in blocks for u in tiling.chains()]
-        chains, ahead = list(carry), tiling.blocks.ahead
+        chains: list[Carry | None] = list(carry or [None] * len(tiling.chains()))
+        ahead = tiling.blocks.ahead
         ready = [scores(j, u, kind) for j, u in work[:ahead]]
         for n, (j, u) in enumerate(work):
             ready += [scores(*later, kind) for later in work[n + ahead : n + ahead + 1]]
             chains[u] = softmax(ready.pop(0), chains[u], j, u, kind)
         return tuple(chains)
 
-    def nothing() -> Carry:
+    def nothing() -> tuple[Carry, ...]:
         c, h = tiling.blocks.chain, q_ref.shape[3 if rows else 2]
         one, wide = ((c, 1), (c, h)) if rows else ((1, c), (h, c))
         zeros = functools.partial(jnp.zeros, dtype=jnp.float32)
-        return jnp.full(one, FORBIDDEN), zeros(one), zeros(wide)
+        return ((jnp.full(one, FORBIDDEN), zeros(one), zeros(wide)),) * len(tiling.chains())
 
     def compute() -> None:
-        carry = visit_tiles(tiling, i, found, visit, tuple(nothing() for _ in tiling.chains()))
+        carry = visit_tiles(tiling, i, found, visit, nothing)
         for u, (m, total, out) in enumerate(carry):
             if not tiling.all_see:
                 sees = m > FORBIDDEN

@@ -10,8 +10,9 @@ Tokens lie in one of two layouts:
     rows      [tokens, H]    H a multiple of 128, which are the lanes of a vector register
     columns   [H, tokens]    any H: it lies along the sublanes, and pads nothing to 128
 
-Three kinds of tiles: `FULL`, every query sees every key; `EDGE`, a mask is applied; `DIAGONAL`, the
-last tile of a causal block, of which chain u needs only the first u + 1 parts:
+Kinds of tiles: `FULL`, every query sees every key; `EDGE`, a mask is applied; `DIAGONAL`, the last
+tile of a causal block, where nothing but the diagonal cuts; `CUT`, the same where a segment (or a
+window) begins in it, or padding. On a diagonal chain u needs only the first u + 1 parts:
 
     chain 0   M . . .
     chain 1   M M . .
@@ -31,7 +32,7 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
-FULL, EDGE, DIAGONAL = "full", "edge", "diagonal"
+FULL, EDGE, DIAGONAL, CUT = "full", "edge", "diagonal", "cut"
 NO_KEY = np.iinfo(np.int32).max
 FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
 
@@ -69,6 +70,7 @@ class Tiling:
       window: as in `attention`.
       mapped: bounds and spans come from a block map; otherwise from the two numbers above.
       rows: whether tokens lie in rows.
+      shared: whether queries and keys have the same segment ids.
     """
 
     blocks: Blocks
@@ -78,17 +80,18 @@ class Tiling:
     window: int | None
     mapped: bool
     rows: bool
+    shared: bool = True
 
     @property
     def diagonal(self) -> bool:
         """Whether the last tile of every block is the one on the diagonal."""
         square = self.blocks.block_q == self.blocks.block_k
-        return self.causal and square and self.queries == self.keys
+        return self.causal and square and self.queries == self.keys and self.shared
 
     @property
     def all_see(self) -> bool:
         """Whether no query can be without a key."""
-        return not self.mapped and (self.plain or self.keys >= self.queries)
+        return not self.mapped and self.window is None and self.keys >= self.queries
 
     @property
     def plain(self) -> bool:
@@ -105,7 +108,7 @@ class Tiling:
 
     def width(self, kind: str, u: int) -> int:
         """Keys of a tile that chain u looks at."""
-        return (u + 1) * self.blocks.chain if kind == DIAGONAL else self.blocks.block_k
+        return (u + 1) * self.blocks.chain if kind in (DIAGONAL, CUT) else self.blocks.block_k
 
 
 Scalar = jax.Array | int
@@ -180,14 +183,14 @@ def masked(
       kind: of the tile.
     """
     before = scores.shape[axis] - tiling.blocks.chain
-    if kind != DIAGONAL or before == 0:
+    if kind == EDGE or before == 0:
         seen = _seen(tiling, scores.shape, key, query, seen_keys, axis, kind)
         return jnp.where(seen, scores, FORBIDDEN)
     parts = []
     for part, first, part_kind in zip(
-        jnp.split(scores, [before], axis), (0, before), (EDGE, DIAGONAL), strict=True
+        jnp.split(scores, [before], axis), (0, before), (EDGE, kind), strict=True
     ):
-        if part_kind == EDGE and not (tiling.mapped or tiling.window is not None):
+        if part_kind == EDGE and kind == DIAGONAL:
             parts.append(part)
             continue
         seen = _seen(tiling, part.shape, key + first, query, seen_keys, axis, part_kind)
@@ -212,7 +215,9 @@ def _seen(
         start, stop = seen_keys
         if not tiling.diagonal:
             return (keys >= start) & (keys < stop)
-        return (keys >= start) & (keys <= place) if kind == DIAGONAL else keys >= start
+        if kind == DIAGONAL:
+            return keys <= place
+        return (keys >= start) & (keys <= place) if kind == CUT else keys >= start
     looks_back = tiling.causal or tiling.window is not None
     if looks_back and tiling.diagonal:
         seen = keys <= place
@@ -225,41 +230,60 @@ def _seen(
 Visit = Callable[[Sequence[Scalar], Any, str], Any]
 
 
-def visit_tiles(tiling: Tiling, i: jax.Array, found: Bounds, visit: Visit, carry: Any) -> Any:
-    """Visits the tiles of query block i.
+def visit_tiles(
+    tiling: Tiling, i: jax.Array, found: Bounds, visit: Visit, nothing: Callable[[], Any]
+) -> Any:
+    """Visits the tiles of query block i, the one on the diagonal first.
 
     Args:
       tiling: the static facts.
       i: number of the query block.
       found: of `bounds`.
-      visit: (key blocks, carry, kind) -> carry, in a straight line over the key blocks.
-      carry: what goes from tile to tile.
+      visit: (key blocks, carry, kind) -> carry, in a straight line over the key blocks; the carry
+        is None before the first tile of a diagonal.
+      nothing: makes the carry of a block that has visited nothing.
+
+    Returns:
+      The last carry.
     """
     first, past, full_first, full_past = found
-    unroll = tiling.blocks.unroll
     if tiling.plain:
-        groups = full_past // unroll
-
-        def group(n: jax.Array, carry: Any) -> Any:
-            return visit([n * unroll + x for x in range(unroll)], carry, FULL)
-
-        if groups > 1:
-            carry = lax.fori_loop(0, groups, group, carry)
-        done = groups * unroll if groups > 1 else 0
-        carry = visit(list(range(done, full_past)), carry, FULL)
-        return visit(list(range(full_past, past)), carry, EDGE)
-
+        return _visit_all(tiling.blocks.unroll, full_past, past, visit, nothing())
+    last, carry = past, None
+    if tiling.diagonal:
+        last = i
+        if not tiling.mapped:
+            carry = visit([i], None, DIAGONAL if tiling.window is None else CUT)
+        else:
+            carry = lax.cond(
+                full_first <= i,
+                lambda: visit([i], None, DIAGONAL),
+                lambda: visit([i], None, CUT),
+            )
+    carry = nothing() if carry is None else carry
     carry = lax.fori_loop(full_first, full_past, lambda j, carry: visit([j], carry, FULL), carry)
-    last = i if tiling.diagonal else past
-    if tiling.mapped or tiling.window is not None or not tiling.diagonal:
-        before = full_first - first
+    if tiling.diagonal and not tiling.mapped and tiling.window is None:
+        return carry  # nothing else needs a mask
 
-        def edge(n: jax.Array, carry: Any) -> Any:
-            j = jnp.where(n < before, first + n, full_past + n - before)
-            return visit([j], carry, EDGE)
+    def edge(n: jax.Array, carry: Any) -> Any:
+        j = jnp.where(n < before, first + n, full_past + n - before)
+        return visit([j], carry, EDGE)
 
-        carry = lax.fori_loop(0, before + last - full_past, edge, carry)
-    return visit([i], carry, DIAGONAL) if tiling.diagonal else carry
+    before = full_first - first
+    return lax.fori_loop(0, before + last - full_past, edge, carry)
+
+
+def _visit_all(unroll: int, full_past: int, past: int, visit: Visit, carry: Any) -> Any:
+    """Every tile of a row, their numbers known now: in straight lines of `unroll`."""
+    groups, done = full_past // unroll, 0
+
+    def group(n: jax.Array, carry: Any) -> Any:
+        return visit([n * unroll + x for x in range(unroll)], carry, FULL)
+
+    if groups > 1:
+        carry, done = lax.fori_loop(0, groups, group, carry), groups * unroll
+    carry = visit(list(range(done, full_past)), carry, FULL)
+    return visit(list(range(full_past, past)), carry, EDGE)
 
 
 def tokens(tiling: Tiling, ref: Any, u: int) -> jax.Array:

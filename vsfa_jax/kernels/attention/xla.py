@@ -15,11 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
+from vsfa_jax.kernels.attention.block_map import SHORT, BlockMap, SegmentPair
 from vsfa_jax.kernels.attention.reference import visible, weighted_values
 
 _CHUNK = 256  # queries
-_LONGEST = 128  # segments up to this long go by bands
 
 
 def refuses(
@@ -49,7 +48,7 @@ def attend(
     """Arguments as in `api.attention`, with segment ids as a pair. Returns [B, T, N, H]."""
     longest = None if block_map is None else block_map.longest
     full = not causal and window is None and q.shape[1] == k.shape[1]
-    if segment_ids is not None and longest is not None and longest <= _LONGEST and full:
+    if segment_ids is not None and longest is not None and longest <= SHORT and full:
         return _banded(q, k, v, segment_ids, scale, longest)
     return _chunked(q, k, v, segment_ids, causal, scale, window)
 

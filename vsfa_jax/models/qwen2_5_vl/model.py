@@ -39,6 +39,11 @@ class TowerConfig:
     full_layers: tuple[int, ...]
     rotary: Rotary
 
+    @property
+    def window_patches(self) -> int:
+        """The most patches of a window."""
+        return (self.window_size // self.patch_size) ** 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Qwen25VLConfig:
@@ -77,7 +82,7 @@ class Tower(nnx.Module):
         is_full = np.isin(np.arange(self.config.blocks.num_layers), self.config.full_layers)
         head_size, places = self.config.blocks.head_size, vision.places
         in_image = attention_within(vision.segment_ids, head_size, self.attention)
-        longest = (self.config.window_size // self.config.patch_size) ** 2
+        longest = self.config.window_patches
         in_window = attention_within(places["window_ids"], head_size, self.attention, longest)
 
         def run(x: jax.Array, scanned: tuple[VitBlock, jax.Array]) -> tuple[jax.Array, None]:
