@@ -66,16 +66,17 @@ def test_blocks_end_at_labels_and_jumps() -> None:
 @pytest.mark.parametrize(
     ("shape", "expected"),
     [
-        (Shape(1, 16, 16, 1, 1, 128, False), (16, 0)),
-        (Shape(1, 16, 16, 1, 1, 128, True), (6, 4)),
-        (Shape(1, 16, 16, 1, 1, 128, True, (8, 8)), (2, 4)),
-        (Shape(1, 16, 16, 1, 1, 128, False, (8, 8)), (8, 0)),
-        (Shape(1, 16, 16, 1, 1, 128, False, (6,)), (1, 3)),
-        (Shape(1, 16, 16, 1, 1, 128, True, None, 4), (0, 7)),
-        (Shape(1, 18, 18, 1, 1, 128, False), (16, 9)),
+        (Shape(1, 16, 16, 1, 1, 128, False), (16, 0, 0)),
+        (Shape(1, 16, 16, 1, 1, 128, True), (6, 4, 0)),
+        (Shape(1, 16, 16, 1, 1, 128, True, (8, 8)), (2, 4, 0)),
+        (Shape(1, 16, 16, 1, 1, 128, True, (6,)), (0, 3, 1)),
+        (Shape(1, 16, 16, 1, 1, 128, False, (8, 8)), (8, 0, 0)),
+        (Shape(1, 16, 16, 1, 1, 128, False, (6,)), (1, 3, 0)),
+        (Shape(1, 16, 16, 1, 1, 128, True, None, 4), (0, 7, 0)),
+        (Shape(1, 18, 18, 1, 1, 128, False), (16, 9, 0)),
     ],
 )
-def test_least_tiles(shape: Shape, expected: tuple[int, int]) -> None:
+def test_least_tiles(shape: Shape, expected: tuple[int, int, int]) -> None:
     assert cases.least_tiles(shape, 4, 4) == expected
 
 
@@ -122,7 +123,8 @@ def test_a_figure_counts_tiles_of_both_kinds() -> None:
 def test_the_tuned_table_takes_one_tile_for_both_passes_of_a_packed_row() -> None:
     def one(q: int, chain: int, bundles: float) -> figures.Figure:
         part = figures.PartFigure(None, bundles, 0, 0.0, 0.0)
-        return figures.Figure({"block_q": q, "block_k": q, "chain": chain}, "", 0.0, {"x": part})
+        sizes = {"block_q": q, "block_k": q, "chain": chain, "columns": 0}
+            return figures.Figure(sizes, "", 0.0, {"x": part})
 
     failed = figures.Figure({"block_q": 1, "block_k": 1, "chain": 1}, "signal 6", 0.0, {})
     found = {

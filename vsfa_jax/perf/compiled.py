@@ -99,12 +99,13 @@ def packed(
         "case": case,
         "direction": direction,
         "blocks": chosen,
-        "visited_tiles": ours.visited(shape, chosen),
+        "visited_tiles": ours.visited(shape, chosen) if row.bundles else None,
         "least_tiles": tiles.full + tiles.partial,
         "bundles": row.bundles,
         "unpacked_bundles": other.bundles,
         "unpacked_blocks": other.bundles_blocks.get(direction),
         "share": row.bundles / other.bundles if row.bundles and other.bundles else None,
+        "failed": row.failed + other.failed,
         "tried": [dataclasses.asdict(figure) for figure in rows],
     }
     return kept, rows

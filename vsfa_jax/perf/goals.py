@@ -44,7 +44,7 @@ def goals(chip: Chip, sweeps: Sweeps, packed: list[dict[str, Any]]) -> list[Goal
         for direction, by_name in directions.items():
             if direction == "forward":
                 least = _CAUSAL_FORWARD.get(chip.name) if is_causal else _FULL_FORWARD
-                ratio = cycles_ratio(by_name, "flash")
+                ratio = _ratio(by_name, "flash", "cycles")
                 if least is not None:
                     found.append(_at_least(f"{case} forward: flash's cycles / ours", least, ratio))
                 continue
@@ -54,12 +54,6 @@ def goals(chip: Chip, sweeps: Sweeps, packed: list[dict[str, Any]]) -> list[Goal
                 what = f"{what}, at least their matmuls' cycles"
                 found.append(Goal(what, "", _ratio(by_name, name, "unit_cycles"), None))
     return found + [goal for row in packed for goal in _packed(row)]
-
-
-def cycles_ratio(by_name: dict[str, Best], name: str) -> float | None:
-    """Cycles of another to ours; bundles of both where the other's cycles are not known."""
-    ratio = _ratio(by_name, name, "cycles")
-    return _ratio(by_name, name, "bundles") if ratio is None else ratio
 
 
 def _ratio(by_name: dict[str, Best], name: str, field: str) -> float | None:
@@ -73,8 +67,10 @@ def _at_least(what: str, least: float, found: float | None) -> Goal:
 
 def _packed(row: dict[str, Any]) -> list[Goal]:
     case, direction = row["case"], row["direction"]
-    extra = row["visited_tiles"] - row["least_tiles"]
-    goals = [Goal(f"{case} {direction}: tiles visited in vain", "at most 0", extra, extra == 0)]
+    visited = row["visited_tiles"]
+    extra = None if visited is None else visited - row["least_tiles"]
+    met = None if extra is None else extra == 0
+    goals = [Goal(f"{case} {direction}: tiles visited in vain", "at most 0", extra, met)]
     most, share = _PACKED.get(case), row["share"]
     if most is not None:
         what = f"{case} {direction}: bundles x tiles / unpacked"

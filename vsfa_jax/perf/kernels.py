@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -55,10 +56,16 @@ def main(
     """
     if device_run == bool(topology):
         raise ConfigError("give either --topology=v5e:2x2 or --device")
-    folder = Path(results)
+    partial = quick or bool(case or kernel or direction)
+    # what is in the repository is of whole runs, or was asked for by name
+    folder = Path(results) if results else Path(scratch) if partial else RESULTS
     if device_run:
-        _keep(device.run(quick=quick), folder / "attention-device.json")
+        found = device.run(quick=quick)
+        name = re.sub(r"\W+", "-", str(found["device"]).lower())
+        _keep(found, folder / f"attention-{name}.json")
         return
+    if tune and quick:
+        raise ConfigError("--tune: two configurations are too few; found --quick beside it")
     plan = Plan(
         chip=chip_of(topology),
         contenders=[CONTENDERS[name] for name in _known(kernel, CONTENDERS, "--kernel")],
@@ -70,9 +77,9 @@ def main(
     )
     baselines.check_installed()
     jax.config.update("jax_platforms", "cpu")  # the compiler is asked for in other processes
-    found = _run(plan, folder / f"attention-{plan.chip.name}.json")
+    measured = _run(plan, folder / f"attention-{plan.chip.name}.json")
     if tune:
-        tuning.write(plan.chip, tuning.entries(found), _provenance())
+        tuning.write(plan.chip, tuning.entries(measured), _provenance())
 
 
 def _known(given: list[str], known: Any, flag: str) -> list[str]:
@@ -160,7 +167,11 @@ def _define() -> dict[str, flags.FlagHolder]:
         "direction": flags.DEFINE_list("direction", [], "forward, backward; both if empty."),
         "configurations": flags.DEFINE_integer("configurations", 8, "Most tried of a kernel."),
         "scratch": flags.DEFINE_string("scratch", "runs/perf", "Folder of measurements."),
-        "results": flags.DEFINE_string("results", str(RESULTS), "Folder of results."),
+        "results": flags.DEFINE_string(
+            "results",
+            "",
+            "Folder of results; if empty the repository's for a whole run, else scratch.",
+        ),
         "timeout_s": flags.DEFINE_float("timeout_s", 900.0, "Most that one measurement takes."),
     }
 

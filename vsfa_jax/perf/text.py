@@ -22,6 +22,8 @@ NOTES = (
     "splash and tokamax read their masks from scalar memory, which the simulator does not know, "
     "and take queries that were scaled before, which is not counted.",
     "flash wants as many heads of keys as of queries, so keys and values are repeated for it.",
+    "ours and others' are measured in the layout that each kernel takes, H along the sublanes for "
+    "ours at head sizes that 128 does not divide; bringing arrays there is not counted.",
     "figures are of fewer heads than the models have; they grow with the heads.",
 )
 _HEAD = (

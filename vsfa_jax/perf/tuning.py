@@ -48,7 +48,8 @@ def entries(found: Found) -> dict[str, dict[str, Blocks]]:
     for name, members in kinds.items():
         costs = {d: _costs([found[m][d] for m in members]) for d in cases.DIRECTIONS}
         if all(costs.values()):
-            chosen[name] = _joint(costs) if "one segment" not in name else _separate(costs)
+            shared = ("columns",) if "one segment" in name else ("block_q", "block_k", "columns")
+            chosen[name] = _joint(costs, shared)
     for name, other in STAND_IN.items():
         if name not in chosen and other in chosen:
             chosen[name] = chosen[other]
@@ -61,7 +62,8 @@ Costs = list[tuple[float, Blocks]]
 def _costs(sweeps: Sequence[list[Figure]]) -> Costs:
     """Of sizes that worked in every case: what each takes beside the case's best, summed."""
     tables = [
-        {tuple(f.blocks.items()): _cost(f) for f in figures if not f.failure} for figures in sweeps
+        {tuple(f.blocks.items()): _cost(f, figures) for f in figures if not f.failure}
+        for figures in sweeps
     ]
     common = set.intersection(*(set(table) for table in tables))
     least = [min(table.values(), default=1.0) for table in tables]
@@ -71,22 +73,19 @@ def _costs(sweeps: Sequence[list[Figure]]) -> Costs:
     ]
 
 
-def _cost(figure: Figure) -> float:
-    """Cycles, or bundles where a block map hides them."""
-    return sum(p.bundles if p.cycles is None else p.cycles for p in figure.parts.values())
+def _cost(figure: Figure, sweep: Sequence[Figure]) -> float:
+    """Cycles where all of a sweep have them, else bundles, as where a block map hides them."""
+    known = all(p.cycles is not None for f in sweep if not f.failure for p in f.parts.values())
+    return sum((p.cycles if known else p.bundles) or 0 for p in figure.parts.values())
 
 
-def _separate(costs: dict[str, Costs]) -> dict[str, Blocks]:
-    return {direction: min(rows, key=lambda row: row[0])[1] for direction, rows in costs.items()}
-
-
-def _joint(costs: dict[str, Costs]) -> dict[str, Blocks]:
-    """One tile for both passes, whose map they share; a backward pass takes some 2.5 forwards."""
+def _joint(costs: dict[str, Costs], shared: Sequence[str]) -> dict[str, Blocks]:
+    """Both passes, alike in what they must share; a backward pass takes some 2.5 forwards."""
     pairs = [
         (forward + 2.5 * backward, sizes, others)
         for forward, sizes in costs["forward"]
         for backward, others in costs["backward"]
-        if all(sizes[name] == others[name] for name in ("block_q", "block_k"))
+        if all(sizes[name] == others[name] for name in shared)
     ]
     _, forward, backward = min(pairs, key=lambda pair: pair[0])
     return {"forward": forward, "backward": backward}
