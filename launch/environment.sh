@@ -9,8 +9,8 @@
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 # The test packages hold the TPU's compiler; without a TPU or a GPU jax would look for one, loudly.
-if [[ -z ${JAX_PLATFORMS:-} ]] && ! compgen -G '/dev/accel*' >/dev/null &&
-  [[ ! -e /dev/vfio && ! -e /dev/nvidia0 ]]; then
+if [[ -z ${JAX_PLATFORMS:-} && ! -e /dev/vfio && ! -e /dev/dxg && ! -e /dev/kfd ]] &&
+  ! compgen -G '/dev/accel*' >/dev/null && ! compgen -G '/dev/nvidia[0-9]*' >/dev/null; then
   export JAX_PLATFORMS=cpu
 fi
 

@@ -124,7 +124,7 @@ def test_the_tuned_table_takes_one_tile_for_both_passes_of_a_packed_row() -> Non
     def one(q: int, chain: int, bundles: float) -> figures.Figure:
         part = figures.PartFigure(None, bundles, 0, 0.0, 0.0)
         sizes = {"block_q": q, "block_k": q, "chain": chain, "columns": 0}
-            return figures.Figure(sizes, "", 0.0, {"x": part})
+        return figures.Figure(sizes, "", 0.0, {"x": part})
 
     failed = figures.Figure({"block_q": 1, "block_k": 1, "chain": 1}, "signal 6", 0.0, {})
     found = {
@@ -135,8 +135,8 @@ def test_the_tuned_table_takes_one_tile_for_both_passes_of_a_packed_row() -> Non
     }
     chosen = tuning.entries(found)
     wanted = {
-        "forward": {"block_q": 512, "block_k": 512, "chain": 256},
-        "backward": {"block_q": 512, "block_k": 512, "chain": 512},
+        "forward": {"block_q": 512, "block_k": 512, "chain": 256, "columns": 0},
+        "backward": {"block_q": 512, "block_k": 512, "chain": 512, "columns": 0},
     }
     assert chosen == {"causal, packed, rows": wanted, "causal, packed, columns": wanted}
 
