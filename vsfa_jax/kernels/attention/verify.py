@@ -46,7 +46,7 @@ class Use:
 
     def segment_ids(self) -> np.ndarray:
         """[1, T] int32."""
-        lengths = _SEGMENTS
+        lengths: tuple[int, ...] = _SEGMENTS
         if self.longest is not None:
             lengths = (self.longest,) * (_LENGTH // self.longest - 1)
         row = np.zeros((1, _LENGTH), np.int32)
@@ -114,14 +114,16 @@ def _attend(
     use: Use, backend: Backend, q: jax.Array, k: jax.Array, v: jax.Array, grad: jax.Array
 ) -> tuple[jax.Array, ...]:
     """out, dq, dk and dv."""
-    ids, seen = jnp.asarray(use.segment_ids()), {"causal": use.causal, "window": use.window}
+    ids = jnp.asarray(use.segment_ids())
+    seen = map_blocks(ids, use.head_size, causal=use.causal, window=use.window, longest=use.longest)
     attend = functools.partial(
         attention,
         segment_ids=ids,
-        block_map=map_blocks(ids, use.head_size, **seen, longest=use.longest),
+        block_map=seen,
+        causal=use.causal,
+        window=use.window,
         backend=backend.name,
         interpret=backend.interpret,
-        **seen,
     )
     out, back = jax.vjp(attend, q, k, v)
     return out, *back(grad)
