@@ -13,7 +13,7 @@ DEVICES = ("accel*", "vfio", "nvidia[0-9]*", "dxg", "kfd")
 if not any(True for name in DEVICES for _ in Path("/dev").glob(name)):
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax
+import jax  # noqa: E402
 
 # Programs of tiny models that run once or twice: most of the time is the compiler's.
 COMPILED_QUICKLY = {

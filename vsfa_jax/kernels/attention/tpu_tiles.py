@@ -248,7 +248,7 @@ def visit_tiles(
     """
     first, past, full_first, full_past = found
     if tiling.plain:
-        return _visit_all(tiling.blocks.unroll, full_past, past, visit, nothing())
+        return _visit_all(tiling, visit, nothing())
     last, carry = past, None
     if tiling.diagonal:
         last = i
@@ -273,8 +273,10 @@ def visit_tiles(
     return lax.fori_loop(0, before + last - full_past, edge, carry)
 
 
-def _visit_all(unroll: int, full_past: int, past: int, visit: Visit, carry: Any) -> Any:
-    """Every tile of a row, their numbers known now: in straight lines of `unroll`."""
+def _visit_all(tiling: Tiling, visit: Visit, carry: Any) -> Any:
+    """Every tile of a row, their number known now: in straight lines of `unroll`."""
+    unroll, size = tiling.blocks.unroll, tiling.blocks.block_k
+    full_past, past = tiling.keys // size, pl.cdiv(tiling.keys, size)
     groups, done = full_past // unroll, 0
 
     def group(n: jax.Array, carry: Any) -> Any:
