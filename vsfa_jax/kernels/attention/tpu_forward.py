@@ -197,13 +197,12 @@ def _kernel(
     def compute() -> None:
         carry = visit_tiles(tiling, i, found, visit, nothing)
         for u, (m, total, out) in enumerate(carry):
+            here, lse, share = tiling.chain_tokens(u), m + jnp.log2(total), 1 / total
             if not tiling.all_see:
                 sees = m > FORBIDDEN
-                total, out = jnp.where(sees, total, 1.0), jnp.where(sees, out, 0.0)
-                m = jnp.where(sees, m, SEES_NOTHING)
-            here, lse = tiling.chain_tokens(u), m + jnp.log2(total)
+                lse, share = jnp.where(sees, lse, SEES_NOTHING), jnp.where(sees, share, 0.0)
             place = (0, 0, here) if rows else (0, 0, slice(None), here)
-            out_ref[place] = (out / total).astype(out_ref.dtype)
+            out_ref[place] = (out * share).astype(out_ref.dtype)
             lse_ref[0, 0, :, here] = lse.T if rows else lse
 
     if not tiling.mapped:
@@ -213,5 +212,12 @@ def _kernel(
 
     @pl.when(found[1] <= found[0])
     def _() -> None:
-        out_ref[...] = jnp.zeros_like(out_ref)
-        lse_ref[...] = jnp.full_like(lse_ref, SEES_NOTHING)
+        c = tiling.blocks.chain
+        zeros = jnp.zeros((c, out_ref.shape[3]) if rows else (out_ref.shape[2], c), out_ref.dtype)
+
+        def clear(u: jax.Array, _: None) -> None:
+            here = pl.ds(pl.multiple_of(u * c, c), c)
+            out_ref[(0, 0, here) if rows else (0, 0, slice(None), here)] = zeros
+            lse_ref[0, 0, :, here] = jnp.full((1, c), SEES_NOTHING)
+
+        jax.lax.fori_loop(0, len(tiling.chains()), clear, None)
