@@ -153,7 +153,6 @@ class Best:
     unit_bundles: float | None
     unit_cycles: float | None
     unit_blocks: dict[str, Blocks]
-    square_cycles: float | None
     bytes: int
 
 
@@ -161,11 +160,6 @@ def best(figures: list[Figure], contender: Contender, shape: Shape) -> Best:
     """The best of a sweep; None where no configuration has the figure."""
     good = [f for f in figures if not f.failure]
     names = list(good[0].parts) if good else []
-    square = [
-        f
-        for f in good
-        if all(contender.tile(shape, name, f.blocks) == (512, 512) for name in names)
-    ]
     cycles, cycles_blocks = _least(good, names, "cycles")
     bundles, bundles_blocks = _least(good, names, "bundles")
     unit_cycles, unit_blocks = _least(good, names, "unit_cycles")
@@ -179,7 +173,6 @@ def best(figures: list[Figure], contender: Contender, shape: Shape) -> Best:
         unit_bundles=_least(good, names, "unit_bundles")[0],
         unit_cycles=unit_cycles,
         unit_blocks=unit_blocks,
-        square_cycles=_least(square, names, "unit_cycles")[0],
         bytes=min((sum(p.bytes for p in f.parts.values()) for f in good), default=0),
     )
 
