@@ -78,13 +78,14 @@ def unread(name):
     return "post_norm" in name
 
 
-def test_micro_batches_equal_one_batch(checkpoint):
-    batches = steps_of_rows(models.load(checkpoint), 20)
+@pytest.mark.parametrize("steps", speeds.cases([3, 20], [3]))
+def test_micro_batches_equal_one_batch(checkpoint, steps):
+    batches = steps_of_rows(models.load(checkpoint), steps)
     whole = training.run(checkpoint, batches, mode="lora")
     parts = training.run(checkpoint, batches, mode="lora", micro_batches=4)
     np.testing.assert_allclose(parts.losses, whole.losses, atol=1e-5)
     training.assert_same_gradients(whole.first_gradients, parts.first_gradients)
-    assert whole.losses[-1] < whole.losses[0] - 0.1
+    assert steps < 20 or whole.losses[-1] < whole.losses[0] - 0.1
 
 
 @pytest.mark.parametrize(("name", "mode"), speeds.cases(MODES, ()))
