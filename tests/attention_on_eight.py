@@ -46,6 +46,7 @@ def run(case: Case, backend: str) -> None:
     check(case, tuple(map(np.asarray, found)))
     if case.rows % 4 == 0:
         assert found[0].sharding.spec[0] == ("data", "fsdp")
+        assert "all-gather" not in compiled.as_text()
 
 
 if __name__ == "__main__":

@@ -110,11 +110,16 @@ def trips_of(case: str, chunk: int) -> list[int]:
 
     Chunks and quarters of one, in which no row is left; blocks of the head's gradient, and in each
     chunks and quarters again.
+
+    Raises:
+      ConfigError: the chunk does not divide the rows, so that quarters would run.
     """
+    if ROWS % chunk:
+        raise ConfigError(f"--chunk: found {chunk}, wanted one that divides {ROWS}")
     form, head = case.split("-")
     if form != "chunked":
         return []
-    rows = [math.ceil(ROWS / chunk), 0]
+    rows = [ROWS // chunk, 0]
     blocks = math.ceil(VOCABULARY / block_size(VOCABULARY, WIDTH, chunk))
     return [*rows, blocks, *rows] if head == "trained" else rows
 

@@ -86,7 +86,7 @@ def measure(job: Job, *, simulate: bool, timeout_s: float) -> Measurement:
             (Path(folder) / "profile").mkdir()
             flags.append(f"--xla_jf_dump_static_llo_profile_to={folder}/profile")
         environment = dict(os.environ, **_ENVIRONMENT, LIBTPU_INIT_ARGS=" ".join(flags))
-        command = [sys.executable, "-m", __name__ if __name__ != "__main__" else _MODULE, folder]
+        command = [sys.executable, "-m", _MODULE, folder]
         try:
             done = subprocess.run(
                 command,

@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-_FORBIDDEN = -1e30
+from vsfa_jax.kernels.attention.reference import FORBIDDEN
+
 _SPLIT = 512  # keys
 
 
@@ -56,7 +57,7 @@ def decode_attention(
     grouped = q.reshape(b, kv, n // kv, h)
     scores = jnp.einsum("bkgh,bcskh->bckgs", grouped, keys, **product) * scale
     visible = seen.reshape(b, -1, 1, 1, split)
-    scores = jnp.where(visible, scores, _FORBIDDEN)
+    scores = jnp.where(visible, scores, FORBIDDEN)
     top = scores.max(-1, keepdims=True)
     weights = jnp.where(visible, jnp.exp(scores - top), 0)
     parts = jnp.einsum("bckgs,bcskh->bckgh", weights.astype(v.dtype), values, **product)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 
-_FORBIDDEN = -1e30  # finite, so that a row that sees nothing has no NaN
+FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
 
 
 def refuses(
@@ -71,7 +71,7 @@ def weighted_values(
     keys, values = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)
     scores = jnp.einsum("bkgth,bksh->bkgts", grouped, keys, **product) * scale
     if seen is not None:
-        scores = jnp.where(seen[:, None, None], scores, _FORBIDDEN)
+        scores = jnp.where(seen[:, None, None], scores, FORBIDDEN)
     weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
     out = jnp.einsum("bkgts,bksh->bkgth", weights, values, **product)
     if seen is not None:

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from vsfa_jax.kernels.attention.reference import FORBIDDEN
 from vsfa_jax.kernels.attention.tpu_tiles import (
-    FORBIDDEN,
     FULL,
     Scalar,
     Tiling,

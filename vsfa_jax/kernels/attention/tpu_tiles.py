@@ -32,9 +32,10 @@ import numpy as np
 from jax import lax
 from jax.experimental import pallas as pl
 
+from vsfa_jax.kernels.attention.reference import FORBIDDEN
+
 FULL, EDGE, DIAGONAL, CUT = "full", "edge", "diagonal", "cut"
 NO_KEY = np.iinfo(np.int32).max
-FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
 
 
 @dataclasses.dataclass(frozen=True)
