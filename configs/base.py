@@ -55,13 +55,20 @@ def get_config() -> ConfigDict:
     # dtype of the base and of what flows through it: "float32" or "bfloat16". What is trained is
     # kept in float32.
     model.dtype = "float32"
+    # "int8" keeps the matrices of the blocks of tower and language model as int8 with one float32
+    # scale a column, half the memory of bfloat16; the base must be frozen. "none" keeps `dtype`.
+    model.quantize = "none"
 
     config.train = train = ConfigDict()
     # "lora": an adapter beside the frozen base. "full": every parameter.
     train.mode = "lora"
-    # What is computed again in the backward pass to save memory: "none", or "blocks", of which
-    # only the inputs are kept.
+    # What the language model's backward pass keeps, from most memory to least; the rest is
+    # computed again: "none" is all of it, "matmuls" the results of matrix products, "attention"
+    # that of attention and a block's input, "blocks" a block's input, "offload" nothing on the
+    # device: a block's input goes to the host's memory.
     train.remat = "none"
+    # The same of the vision tower; it matters only where something in or before it is trained.
+    train.vision_remat = "none"
     # Backend of attention: "auto" chooses by device; "reference" holds the scores whole, "xla" in
     # chunks; "pallas_tpu" and "pallas_gpu" are errors where they cannot run.
     train.attention = "auto"
@@ -110,6 +117,8 @@ def get_config() -> ConfigDict:
     optimizer.vision_rate = 1.0
     optimizer.projector_rate = 1.0
     optimizer.language_rate = 1.0
+    # Whether the moments lie in the host's memory between steps; TPUs and GPUs only.
+    optimizer.offload = False
 
     config.data = data = ConfigDict()
     # Folder made by `vsfa_jax.data.build`, or "tinyworld/coupled" or "tinyworld/uncoupled".

@@ -23,6 +23,7 @@ def get_config() -> ConfigDict:
     config.model.max_pixels = 1_048_576
     config.model.dtype = "bfloat16"
     config.train.remat = "blocks"
+    config.train.vision_remat = "blocks"
     config.lora.rank = 16
     config.lora.alpha = 32.0
     config.lora.targets = ("attention", "mlp", "projector")

@@ -53,6 +53,9 @@ if __name__ == "__main__":
     packed = Case(4, 200, 200, 4, 2, 128, True, (90, 70))
     run(packed, "pallas_tpu")
     sys.stdout.write("pallas_tpu ok ")
-    # three rows and one key head: neither axis divides them
-    run(Case(3, 200, 200, 2, 1, 128, True, (90, 70)), "pallas_tpu")
+    # one key head for the two devices that share the query heads: each takes it
+    run(Case(4, 200, 200, 2, 1, 128, True, (90, 70)), "pallas_tpu")
+    sys.stdout.write("shared ok ")
+    # three rows and three heads: neither axis divides them
+    run(Case(3, 200, 200, 3, 1, 128, True, (90, 70)), "pallas_tpu")
     sys.stdout.write("whole ok\n")

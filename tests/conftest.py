@@ -19,7 +19,14 @@ import jax  # noqa: E402
 COMPILED_QUICKLY = {
     *("test_attention", "test_attention_gpu", "test_attention_tpu", "test_cross_entropy"),
     *("test_decode", "test_models_backends", "test_models_contract", "test_models_conversation"),
-    *("test_models_weights", "test_peft", "test_step", "test_tinyworld_base", "test_train"),
+    *(
+        "test_models_weights",
+        "test_peft",
+        "test_quantize",
+        "test_step",
+        "test_tinyworld_base",
+        "test_train",
+    ),
     "test_vision_cache",
 }
 

@@ -28,6 +28,18 @@ def test_a_family_has_its_parts(name):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+def test_what_the_tower_reads_of_a_patch_is_written_down(name, tmp_path):
+    directory = tiny.write(name, tmp_path)
+    family, skeleton = models.skeleton(directory)
+    conversation = tiny.conversation(("user", "<image> what is this"), sizes=((40, 70),))
+    example = family.Processor(directory, skeleton.config).encode(conversation, generate=True)
+    found = {k: (v.shape[1:], v.dtype.name) for k, v in example.patch_places.items()}
+    assert found == family.PLACES
+    assert example.patches.shape[1] == 3 * skeleton.config.patch_size**2
+    assert example.patches.dtype == "float32"
+
+
+@pytest.mark.parametrize("name", FAMILIES)
 def test_no_parameter_and_no_tensor_has_two_rules(name, tmp_path):
     family, model = models.skeleton(tiny.write(name, tmp_path))
     for side in ("ours", "theirs"):

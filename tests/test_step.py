@@ -21,7 +21,7 @@ from vsfa_jax import models, state, step
 from vsfa_jax.core.config import PARTS
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.models.parameters import by_name
-from vsfa_jax.models.remat import set_remat
+from vsfa_jax.models.remat import POLICIES, rematerialised, set_remat
 
 BUDGET = Budget(420, 400)
 FAMILIES = sorted(models.FAMILIES)
@@ -183,23 +183,31 @@ def test_the_table_of_parameters_counts_every_one(checkpoint):
     assert all(counts[part][0] > 0 for part in PARTS)
 
 
-@pytest.mark.parametrize("name", speeds.cases(FAMILIES, {"qwen3_vl"}))
-def test_blocks_computed_again_give_the_same_gradients(name, tmp_path):
+KEPT = list(itertools.product(FAMILIES, POLICIES[1:]))
+
+
+@pytest.mark.parametrize(("name", "policy"), speeds.cases(KEPT, {("qwen3_vl", "blocks")}))
+def test_what_is_computed_again_gives_the_same_gradients(name, policy, tmp_path):
     """And fewer bytes are kept for the backward pass."""
     vlm = training.adapted(written(name, tmp_path), moved=True)
     batch = training.rows(vlm, [training.examples(vlm, 2)], Budget(300, 300))
     one, found = jax.tree.map(lambda x: x[None], batch), {}
-    for remat in (False, True):
-        set_remat(vlm.model, remat)
+    for policy_now in ("none", policy):
+        set_remat(vlm.model, policy_now, policy_now)
         parts = state.split(vlm.model, "lora")
         gradients = jax.jit(lambda p, f, b, s=parts.structure: step.gradients(s, p, f, b))
         compiled = gradients.lower(parts.params, parts.frozen, one).compile()
-        found[remat] = (
+        found[policy_now] = (
             by_name(compiled(parts.params, parts.frozen, one)[2]),
             compiled.memory_analysis().temp_size_in_bytes,
         )
-    training.assert_same_gradients(found[False][0], found[True][0])
-    assert found[True][1] < found[False][1]
+    training.assert_same_gradients(found["none"][0], found[policy][0])
+    assert found[policy][1] < found["none"][1]
+
+
+def test_an_unknown_policy_is_refused():
+    with pytest.raises(ValueError, match="remat: found 'block', wanted one of"):
+        rematerialised(lambda carry, scanned: (carry, None), "block")
 
 
 def test_what_is_trained_whole_is_computed_in_the_models_dtype(checkpoint):

@@ -56,18 +56,9 @@ def assemble(settings: Settings) -> Assembly:
     """
     mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     vlm = load_base(settings, mesh)
-    set_remat(vlm.model, settings.train.remat == "blocks")
-    vlm.model.set_attention(Backend(settings.train.attention))
     family = models.FAMILIES[vlm.family]
-    adapted = []
-    if settings.train.mode == "lora":
-        key = jax.random.fold_in(jax.random.key(settings.seed), _LORA_STREAM)
-        adapted = lora.attach(vlm.model, adapter_config(settings), key)
-    rates, dtype = part_rates(settings), jnp.dtype(settings.model.dtype)
-    parts = [part for part in rates if rates[part]]
-    split = state.split(vlm.model, settings.train.mode, parts, dtype)
-    if not by_name(split.params):
-        raise ConfigError("nothing is trained: every part that lora.targets names has rate 0")
+    adapted = prepare(vlm.model, settings)
+    split = take_apart(vlm.model, settings)
     params = map_named(
         lambda name, leaf: jax.device_put(
             leaf.astype(jnp.float32), parameter_sharding(name, leaf.shape, family.SHARDING, mesh)
@@ -75,6 +66,37 @@ def assemble(settings: Settings) -> Assembly:
         split.params,
     )
     return Assembly(mesh, vlm, family, dataclasses.replace(split, params=params), adapted)
+
+
+def prepare(model: Any, settings: Settings) -> list[str]:
+    """Sets how a model is computed and attaches the adapter if one is trained, in place.
+
+    Returns:
+      Names of the adapted layers.
+
+    Raises:
+      ConfigError: a target of the adapter is no layer.
+    """
+    set_remat(model, settings.train.remat, settings.train.vision_remat)
+    model.set_attention(Backend(settings.train.attention))
+    if settings.train.mode != "lora":
+        return []
+    key = jax.random.fold_in(jax.random.key(settings.seed), _LORA_STREAM)
+    return lora.attach(model, adapter_config(settings), key)
+
+
+def take_apart(model: Any, settings: Settings) -> state.Split:
+    """A prepared model as structure, what is trained and what is not.
+
+    Raises:
+      ConfigError: nothing is trained.
+    """
+    rates, dtype = part_rates(settings), jnp.dtype(settings.model.dtype)
+    parts = [part for part in rates if rates[part]]
+    split = state.split(model, settings.train.mode, parts, dtype)
+    if not by_name(split.params):
+        raise ConfigError("nothing is trained: every part that lora.targets names has rate 0")
+    return split
 
 
 def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
@@ -85,11 +107,12 @@ def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
     """
     model, dtype = settings.model, jnp.dtype(settings.model.dtype)
     options = (model.max_pixels, model.completed_from)
+    int8 = model.quantize == "int8"
     path, random = tinyworld.resolve_model(model.path), model.init == "random"
     directory = models.resolve(path, model.revision, weights=not random)
     if random:
-        return models.initialize(directory, settings.seed, dtype, mesh, *options)
-    return models.load(directory, dtype, mesh, *options)
+        return models.initialize(directory, settings.seed, dtype, mesh, *options, int8=int8)
+    return models.load(directory, dtype, mesh, *options, int8=int8)
 
 
 def verify_attention(settings: Settings, vlm: models.Vlm) -> None:

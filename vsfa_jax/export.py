@@ -12,6 +12,7 @@ that changed, is refused.
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ def export(settings: Settings, workdir: Path, out: Path, format: str, dtype: str
     if out.exists():
         raise ConfigError(f"--out: {out} exists; wanted a new path")
     settings = settings_of_run(settings, workdir)
+    exact = dataclasses.replace(settings.model, quantize="none")  # merged into the base as it lies
+    settings = dataclasses.replace(settings, model=exact)
     if format == "peft" and settings.train.mode != "lora":
         raise ConfigError("--format: found 'peft', wanted 'hf': the run trained no adapter")
     assembly = assemble(settings)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from vsfa_jax.core.errors import ConfigError
-from vsfa_jax.models.linear import Linear, LowRank
+from vsfa_jax.models.linear import Linear, LowRank, wide_kernel
 
 TARGETS: Mapping[str, str] = {
     "attention": r"language/layers/[qkvo]_proj",
@@ -68,7 +68,7 @@ def attach(model: nnx.Module, config: AdapterConfig, key: jax.Array) -> list[str
     chosen = chosen_layers(list(layers), config.targets)
     for number, name in enumerate(chosen):
         layers[name].adapter = nnx.data(
-            _adapter(layers[name].kernel[...], config, jax.random.fold_in(key, number))
+            _adapter(layers[name], config, jax.random.fold_in(key, number))
         )
     return chosen
 
@@ -96,12 +96,12 @@ def chosen_layers(layers: Sequence[str], targets: Sequence[str]) -> list[str]:
     return sorted(chosen)
 
 
-def _adapter(kernel: jax.Array, config: AdapterConfig, key: jax.Array) -> LowRank:
-    *stack, features_in, features_out = kernel.shape
+def _adapter(layer: Linear, config: AdapterConfig, key: jax.Array) -> LowRank:
+    *stack, features_in, features_out = layer.kernel.shape
     bound = features_in**-0.5
     a = jax.random.uniform(key, (*stack, features_in, config.rank), jnp.float32, -bound, bound)
     b = jnp.zeros((*stack, config.rank, features_out), jnp.float32)
-    magnitude = jnp.linalg.norm(kernel.astype(jnp.float32), axis=-2) if config.dora else None
+    magnitude = jnp.linalg.norm(wide_kernel(layer), axis=-2) if config.dora else None
     return LowRank(a, b, config.scale, magnitude)
 
 

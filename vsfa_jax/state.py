@@ -116,9 +116,20 @@ def describe(split: Split) -> str:
 
 
 def create_state(
-    params: nnx.State, optimizer: optax.GradientTransformation, family: ModuleType, mesh: Mesh
+    params: nnx.State,
+    optimizer: optax.GradientTransformation,
+    family: ModuleType,
+    mesh: Mesh,
+    offload: bool = False,
 ) -> TrainState:
     """The state before the first step, every leaf placed on the mesh.
+
+    Args:
+      params: what is trained.
+      optimizer: of the run.
+      family: whose table places parameters.
+      mesh: that they are placed on.
+      offload: whether moments lie in the host's memory.
 
     Raises:
       ConfigError: the family's sharding table cannot place a parameter.
@@ -127,12 +138,26 @@ def create_state(
     def create(params: nnx.State) -> TrainState:
         return TrainState(jnp.int32(0), params, optimizer.init(params))
 
-    shardings = state_sharding(jax.eval_shape(create, params), family, mesh)
+    shardings = state_sharding(jax.eval_shape(create, params), family, mesh, offload)
     return jax.jit(create, out_shardings=shardings)(params)
 
 
-def state_sharding(shapes: TrainState, family: ModuleType, mesh: Mesh) -> TrainState:
-    """A TrainState of NamedShardings: moments as their parameters, scalars everywhere."""
+def in_host_memory(sharding: NamedSharding) -> NamedSharding:
+    """The same places, in the memory of their devices' hosts."""
+    return sharding.with_memory_kind("pinned_host")
+
+
+def state_sharding(
+    shapes: TrainState, family: ModuleType, mesh: Mesh, offload: bool = False
+) -> TrainState:
+    """A TrainState of NamedShardings: moments as their parameters, scalars everywhere.
+
+    Args:
+      shapes: of the state.
+      family: whose table places parameters.
+      mesh: that they are placed on.
+      offload: whether moments lie in the host's memory.
+    """
 
     def place(node: Any) -> Any:
         if not isinstance(node, nnx.State):
@@ -141,4 +166,12 @@ def state_sharding(shapes: TrainState, family: ModuleType, mesh: Mesh) -> TrainS
             lambda name, leaf: parameter_sharding(name, leaf.shape, family.SHARDING, mesh), node
         )
 
-    return jax.tree.map(place, shapes, is_leaf=lambda node: isinstance(node, nnx.State))
+    placed = jax.tree.map(place, shapes, is_leaf=lambda node: isinstance(node, nnx.State))
+    if not offload:
+        return placed
+    moved = jax.tree.map(
+        lambda leaf, sharding: in_host_memory(sharding) if leaf.ndim else sharding,
+        shapes.optimizer,
+        placed.optimizer,
+    )
+    return dataclasses.replace(placed, optimizer=moved)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from vsfa_jax.data.batch import Batch
 from vsfa_jax.kernels.attention import on_mesh
@@ -104,7 +104,22 @@ def jit_train_step(
     """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, state)
     train_step = make_train_step(structure, optimizer, config)
-    return jax.jit(train_step, donate_argnums=0, out_shardings=(shardings, None))
+
+    def run(state: TrainState, frozen: nnx.State, batches: Batch) -> tuple[TrainState, Metrics]:
+        return train_step(_on_device(state, shardings), frozen, batches)
+
+    return jax.jit(run, donate_argnums=0, out_shardings=(shardings, None))
+
+
+def _on_device(state: TrainState, shardings: TrainState) -> TrainState:
+    """The state with moments that lie in the host's memory brought to the device."""
+
+    def bring(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+        if sharding.memory_kind in (None, "device"):
+            return leaf
+        return jax.device_put(leaf, sharding.with_memory_kind("device"))
+
+    return jax.tree.map(bring, state, shardings)
 
 
 def make_train_step(

@@ -54,7 +54,10 @@ def train(settings: Settings, workdir: Path) -> bool:
     manifest(settings, assembly, inputs).open(workdir, to_dict(settings))
     inputs.keep_plan(workdir / "packing_train.npz")
     optimizer = optim.make_optimizer(optimizer_config(settings))
-    state = create_state(assembly.split.params, optimizer, assembly.family, assembly.mesh)
+    state = create_state(
+        *(assembly.split.params, optimizer, assembly.family, assembly.mesh),
+        offload=settings.optimizer.offload,
+    )
     loss = step.LossConfig(settings.train.z_loss, settings.train.label_smoothing)
     train_step = step.jit_train_step(assembly.split.structure, optimizer, state, loss)
     logging.info("parameters:\n%s", describe(assembly.split))

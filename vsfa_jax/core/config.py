@@ -77,6 +77,7 @@ Decay = Annotated[float, Within(0, 1, or_most=False)]
 Seed = Annotated[int, Within(0, 2**32 - 1)]
 
 
+REMAT = ("none", "matmuls", "attention", "blocks", "offload")  # what a backward pass keeps
 PARTS = ("vision", "projector", "language")  # of a model, each with a rate of its own
 
 
@@ -91,6 +92,7 @@ class Model:
     max_pixels: CountOrOff
     completed_from: str
     cache_vision: bool
+    quantize: Annotated[str, OneOf(("none", "int8"))]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +100,8 @@ class Train:
     """What is trained."""
 
     mode: Annotated[str, OneOf(("lora", "full"))]
-    remat: Annotated[str, OneOf(("none", "blocks"))]
+    remat: Annotated[str, OneOf(REMAT)]
+    vision_remat: Annotated[str, OneOf(REMAT)]
     attention: Annotated[str, OneOf(("auto", "reference", "xla", "pallas_tpu", "pallas_gpu"))]
     z_loss: NotNegative
     label_smoothing: Annotated[float, Within(0, 1, or_most=False)]
@@ -132,6 +135,7 @@ class Optimizer:
     vision_rate: NotNegative
     projector_rate: NotNegative
     language_rate: NotNegative
+    offload: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -312,6 +316,11 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError("optimizer: vision_rate, projector_rate and language_rate are all 0")
     if settings.train.mode == "lora" and not settings.lora.targets:
         raise ConfigError("lora.targets: found none; train.mode 'lora' wants at least one")
+    if settings.train.mode == "full" and settings.model.quantize != "none":
+        raise ConfigError(
+            f"model.quantize: found {settings.model.quantize!r} with train.mode 'full'; what is "
+            "trained cannot be quantised, wanted 'none', or train.mode 'lora'"
+        )
     if settings.batch_rows % settings.micro_batches:
         raise ConfigError(
             f"micro_batches: {settings.micro_batches} do not divide "

@@ -41,7 +41,7 @@ class ClipConfig:
 class ClipTower(nnx.Module):
     """Patches -> features of the layer that the projector reads."""
 
-    remat, attention = False, AUTO
+    remat, attention = "none", AUTO
 
     def __init__(self, config: ClipConfig, key: jax.Array):
         self.config = config

@@ -105,11 +105,11 @@ class Decoder(nnx.Module):
     """Token embedding, blocks stacked over L, final norm and vocabulary head.
 
     Attributes:
-      remat: whether a block's inside is computed again in the backward pass.
+      remat: what a block keeps for the backward pass, a name of `remat.POLICIES`.
       attention: the backend that is asked for.
     """
 
-    remat, attention = False, AUTO
+    remat, attention = "none", AUTO
 
     def __init__(self, config: DecoderConfig, key: jax.Array):
         self.config = config

@@ -3,6 +3,8 @@
 y = x W + b                                    frozen or trained
 y = x W + s (x A) B + b                        LoRA
 y = m / |W + s A B| (x W + s (x A) B) + b      DoRA, the norm of a column a constant
+
+W may be kept in int8 with one scale a column; see `quantize.py`.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ class Linear(nnx.Module):
     ):
         std = scale * features_in**-0.5
         self.kernel = nnx.Param(std * jax.random.normal(key, (features_in, features_out)))
+        self.kernel_scale: nnx.Param | None = nnx.data(None)
         self.bias = nnx.data(nnx.Param(jnp.zeros(features_out)) if bias else None)
         self.adapter: LowRank | None = nnx.data(None)
 
@@ -53,20 +56,28 @@ class Linear(nnx.Module):
 def linear(layer: Linear, x: jax.Array) -> jax.Array:
     """[..., D] -> [..., F] in the dtype of x."""
     y = x @ layer.kernel[...].astype(x.dtype)
+    if layer.kernel_scale is not None:
+        y = (y * layer.kernel_scale[...]).astype(x.dtype)
     if layer.adapter is not None:
-        y = _adapted(layer.adapter, layer.kernel[...], x, y)
+        y = _adapted(layer.adapter, layer, x, y)
     if layer.bias is not None:
         y = y + layer.bias[...].astype(x.dtype)
     return y
 
 
-def _adapted(adapter: LowRank, kernel: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+def wide_kernel(layer: Linear) -> jax.Array:
+    """The kernel in float32, [D, F] or stacked, whatever it is kept in."""
+    wide = layer.kernel[...].astype(jnp.float32)
+    return wide if layer.kernel_scale is None else wide * layer.kernel_scale[...][..., None, :]
+
+
+def _adapted(adapter: LowRank, layer: Linear, x: jax.Array, y: jax.Array) -> jax.Array:
     """x W -> what the adapter makes of it; its own arithmetic is float32."""
     low = x.astype(jnp.float32) @ adapter.a[...]
     update = adapter.scale * (low @ adapter.b[...])
     if adapter.magnitude is None:
         return y + update.astype(y.dtype)
-    norms = column_norms(kernel, adapter.a[...], adapter.b[...], adapter.scale)
+    norms = column_norms(wide_kernel(layer), adapter.a[...], adapter.b[...], adapter.scale)
     ratio = adapter.magnitude[...] / jax.lax.stop_gradient(norms)
     return (ratio * (y.astype(jnp.float32) + update)).astype(y.dtype)
 
@@ -76,15 +87,14 @@ def column_norms(kernel: jax.Array, a: jax.Array, b: jax.Array, scale: float) ->
 
     |W + s A B|^2 = |W|^2 + 2 s <W, A B> + s^2 |A B|^2
     """
-    wide = kernel.astype(jnp.float32)
-    cross = jnp.einsum("df,dr,rf->f", wide, a, b)
+    cross = jnp.einsum("df,dr,rf->f", kernel, a, b)
     square = jnp.einsum("rf,rq,qf->f", b, a.T @ a, b)
-    return jnp.sqrt((wide**2).sum(0) + 2 * scale * cross + scale**2 * square)
+    return jnp.sqrt((kernel**2).sum(0) + 2 * scale * cross + scale**2 * square)
 
 
 def merged_kernel(layer: Linear) -> jax.Array:
     """The kernel [D, F] (or [L, D, F]) of a plain layer that does what the adapted one does."""
-    kernel, adapter = layer.kernel[...].astype(jnp.float32), layer.adapter
+    kernel, adapter = wide_kernel(layer), layer.adapter
     if adapter is None:
         return kernel
     total = kernel + adapter.scale * adapter.a[...] @ adapter.b[...]

@@ -2,6 +2,7 @@
 
     models/llava/llava-1.5-7b/config.json
     models/llava/llava-1.5-7b/preprocessor_config.json
+    models/llava/llava-1.5-7b/hub.json                     its name on the Hugging Face hub
 
 A checkpoint's own files always win. Some published config.json leave shapes to the defaults of a
 library's classes; only on request are such keys completed from here.
@@ -34,6 +35,14 @@ def directory(name: str) -> Path:
         if path.parent.name == name:
             return path.parent
     raise ConfigError(f"model.completed_from: found {name!r}, wanted one of {names()}")
+
+
+def written_out(hub_name: str) -> Path | None:
+    """The folder of the model that has this name on the Hugging Face hub, if it is one of ours."""
+    for path in _ROOM.glob("*/*/hub.json"):
+        if read_json(path)["name"] == hub_name:
+            return path.parent
+    return None
 
 
 def complete(raw: Mapping[str, Any], name: str) -> dict[str, Any]:

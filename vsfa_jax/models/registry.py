@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from vsfa_jax.models import paper
 from vsfa_jax.models.checkpoint_files import read_json
 from vsfa_jax.models.hub import resolve
 from vsfa_jax.models.parameters import by_name, map_named, replace
+from vsfa_jax.models.quantize import SCALE, is_quantized, quantize, quantized
 from vsfa_jax.models.sharding import parameter_sharding, single_device_mesh
 from vsfa_jax.models.vlm import Vlm
 from vsfa_jax.models.weights import read_weights
@@ -42,6 +44,7 @@ def load(
     max_pixels: int = 0,
     completed_from: str = "",
     revision: str = "",
+    int8: bool = False,
 ) -> Vlm:
     """Loads a checkpoint: config.json, *.safetensors, tokenizer and processor files.
 
@@ -52,15 +55,37 @@ def load(
       max_pixels: of an image, in place of the checkpoint's own bound; 0 leaves that.
       completed_from: a paper model whose written-out config completes config.json; "" is none.
       revision: branch, tag or commit of a hub name; "" is the newest.
+      int8: whether the blocks' matrices are kept in int8; see `quantize.py`.
 
     Raises:
       WeightsError: anything about the directory that is not as the family wants it.
     """
     directory, family, model = _open(resolve(path_or_dir, revision), completed_from)
     mesh = mesh or single_device_mesh()
-    graph, state = nnx.split(model)
-    values = read_weights(directory, family, model.config, by_name(state), dtype, mesh)
+    shapes = by_name(model)
+    finish = functools.partial(_in_int8, family, mesh) if int8 else _as_read
+    values = read_weights(directory, family, model.config, shapes, dtype, mesh, finish)
+    graph, state = nnx.split(jax.eval_shape(quantize, model) if int8 else model)
     return _vlm(directory, family, nnx.merge(graph, replace(state, values)), mesh, max_pixels)
+
+
+def _as_read(name: str, value: jax.Array) -> dict[str, jax.Array]:
+    return {name: value}
+
+
+def _in_int8(family: ModuleType, mesh: Mesh, name: str, value: jax.Array) -> dict[str, jax.Array]:
+    """What is kept of a parameter where the base is kept in int8."""
+    if not is_quantized(name):
+        return {name: value}
+    names = (name, name + SCALE)
+    shapes = jax.eval_shape(quantized, value)
+    places = tuple(
+        parameter_sharding(part, shape.shape, family.SHARDING, mesh)
+        for part, shape in zip(names, shapes, strict=True)
+    )
+    parts = jax.jit(quantized, out_shardings=places)(value)
+    value.delete()
+    return dict(zip(names, parts, strict=True))
 
 
 def initialize(
@@ -70,14 +95,14 @@ def initialize(
     mesh: Mesh | None = None,
     max_pixels: int = 0,
     completed_from: str = "",
+    int8: bool = False,
 ) -> Vlm:
     """The same model with random weights, born sharded; the directory needs no safetensors."""
     directory, family, drawn = _open(resolve(path_or_dir), completed_from)
     mesh, config = mesh or single_device_mesh(), drawn.config
 
     def create(key: jax.Array) -> nnx.Module:
-        model = family.Model(config, key)
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), model)
+        return drawn_model(family, config, key, dtype, int8)
 
     graph, shapes = nnx.split(jax.eval_shape(create, jax.random.key(seed)))
     shardings = map_named(
@@ -87,6 +112,15 @@ def initialize(
         jax.random.key(seed)
     )
     return _vlm(directory, family, nnx.merge(graph, state), mesh, max_pixels)
+
+
+def drawn_model(
+    family: ModuleType, config: Any, key: jax.Array, dtype: jnp.dtype, int8: bool = False
+) -> Any:
+    """A family's model with random parameters of `dtype`, and int8 where asked; traceable."""
+    model = family.Model(config, key)
+    model = jax.tree.map(lambda leaf: leaf.astype(dtype), model)
+    return quantize(model) if int8 else model
 
 
 def skeleton(path_or_dir: str | Path, completed_from: str = "") -> tuple[ModuleType, Any]:

@@ -22,13 +22,15 @@ def linear_table(name: str, into: str, out_of: str, *, stacked: bool) -> dict[st
     Args:
       name: a pattern; `*` stands for any run of characters.
       into: the mesh axis of the kernel's first axis.
-      out_of: of its second. A bias is sharded over "tensor" only; an adapter's rank is whole.
+      out_of: of its second. A bias, and the scales of an int8 kernel, are sharded over "tensor"
+        only; an adapter's rank is whole.
       stacked: whether a layer axis, never sharded, comes first.
     """
     first: Axes = (None,) if stacked else ()
     outward = out_of if out_of == "tensor" else None
     return {
         f"{name}/kernel": (*first, into, out_of),
+        f"{name}/kernel_scale": (*first, outward),
         f"{name}/bias": (*first, outward),
         f"{name}/adapter/a": (*first, into, None),
         f"{name}/adapter/b": (*first, None, out_of),

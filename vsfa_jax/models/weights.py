@@ -20,6 +20,7 @@ from vsfa_jax.models.rules import Rule, Turn, canonical, to_ours, to_theirs, wri
 from vsfa_jax.models.sharding import parameter_sharding
 
 Index = tuple[slice, ...] | None
+Finish = Callable[[str, jax.Array], dict[str, jax.Array]]
 
 
 def read_weights(
@@ -29,10 +30,20 @@ def read_weights(
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     dtype: jnp.dtype,
     mesh: Mesh,
+    finish: Finish,
 ) -> dict[str, jax.Array]:
     """Every parameter that `shapes` names, read by slice straight into its shards.
 
     Host memory beyond the arrays themselves is that of one parameter's shards on this host.
+
+    Args:
+      directory: of the checkpoint.
+      family: the model's.
+      config: its shapes.
+      shapes: of the parameters, by name.
+      dtype: that they are read in.
+      mesh: that they are placed on.
+      finish: what is kept of each, by name, before the next one is read.
 
     Raises:
       WeightsError: a tensor is missing, misshapen or unused, or a rule is.
@@ -50,14 +61,12 @@ def read_weights(
     unused = [key for key in files if key not in used and not _ignored(key, ignored)]
     if unused:
         raise WeightsError(f"{directory}: checkpoint tensors with no place: {sorted(unused)[:5]}")
-    return {
-        name: jax.make_array_from_callback(
-            reader.shape,
-            parameter_sharding(name, reader.shape, family.SHARDING, mesh),
-            _as(reader, dtype),
-        )
-        for name, reader in readers.items()
-    }
+    values: dict[str, jax.Array] = {}
+    for name, reader in readers.items():
+        sharding = parameter_sharding(name, reader.shape, family.SHARDING, mesh)
+        read = jax.make_array_from_callback(reader.shape, sharding, _as(reader, dtype))
+        values.update(finish(name, read))
+    return values
 
 
 def _as(reader: _Reader, dtype: jnp.dtype) -> Callable[[Index], np.ndarray]:

@@ -33,6 +33,7 @@ from vsfa_jax.kernels.attention.hopper_backward import (
 )
 from vsfa_jax.kernels.attention.hopper_forward import forward
 from vsfa_jax.kernels.attention.hopper_tiles import BLOCK
+from vsfa_jax.kernels.attention.kept import kept
 
 BLOCK_Q, BLOCK_K = BLOCK, 128  # the block sizes at which a batch's map is used as it is
 PLATFORM = "gpu"
@@ -149,6 +150,7 @@ def _attend_forward(
     q: jax.Array, k: jax.Array, v: jax.Array, spans: jax.Array, tiles: jax.Array, scale: float
 ) -> tuple[jax.Array, Saved]:
     out, lse = forward(q, k, v, spans, tiles, scale=scale, block_k=BLOCK_K)
+    out, lse = kept(out), kept(lse)
     return out, (q, k, v, spans, tiles, out, lse)
 
 

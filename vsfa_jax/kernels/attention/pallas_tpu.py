@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from vsfa_jax.kernels.attention import tpu_backward, tpu_forward
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair, make_block_map
+from vsfa_jax.kernels.attention.kept import kept
 from vsfa_jax.kernels.attention.tpu_blocks import choose_blocks, tpu_info
 from vsfa_jax.kernels.attention.tpu_tiles import Blocks, Tiling
 
@@ -144,6 +145,7 @@ def _forward(
         interpret=call.interpret,
         vmem_bytes=call.vmem_bytes,
     )
+    out, log_sum_exp = kept(out), kept(log_sum_exp)
     return out, (q, k, v, seen, out, log_sum_exp)
 
 

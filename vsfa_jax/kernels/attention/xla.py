@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from vsfa_jax.kernels.attention.block_map import SHORT, BlockMap, SegmentPair
+from vsfa_jax.kernels.attention.kept import kept
 from vsfa_jax.kernels.attention.reference import visible, weighted_values
 
 _CHUNK = 256  # queries
@@ -49,8 +50,8 @@ def attend(
     longest = None if block_map is None else block_map.longest
     full = not causal and window is None and q.shape[1] == k.shape[1]
     if segment_ids is not None and longest is not None and longest <= SHORT and full:
-        return _banded(q, k, v, segment_ids, scale, longest)
-    return _chunked(q, k, v, segment_ids, causal, scale, window)
+        return kept(_banded(q, k, v, segment_ids, scale, longest))
+    return kept(_chunked(q, k, v, segment_ids, causal, scale, window))
 
 
 def _chunked(

@@ -8,10 +8,14 @@ from vsfa_jax.models.llava.weights import IGNORED, LAYOUT, rules
 
 MODEL_TYPE = "llava"
 
+# What the tower reads of each patch besides the patch itself: shape and dtype.
+PLACES = {"positions": ((), "int32")}
+
 __all__ = [
     "IGNORED",
     "LAYOUT",
     "MODEL_TYPE",
+    "PLACES",
     "SHARDING",
     "Model",
     "Processor",

@@ -67,7 +67,7 @@ class Qwen25VLConfig:
 class Tower(nnx.Module):
     """Patches -> features, [1, B, P, D], in the order of windows."""
 
-    remat, attention = False, AUTO
+    remat, attention = "none", AUTO
 
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config

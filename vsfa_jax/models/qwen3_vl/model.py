@@ -63,7 +63,7 @@ class Qwen3VLConfig:
 class Tower(nnx.Module):
     """Patches -> features of the last layer and of the DeepStack layers, [1 + n, B, P, D]."""
 
-    remat, attention = False, AUTO
+    remat, attention = "none", AUTO
 
     def __init__(self, config: TowerConfig, key: jax.Array):
         self.config = config
