@@ -78,6 +78,8 @@ def get_config() -> ConfigDict:
     # Share of a token's target that is spread over the whole vocabulary, below 1. The held-out
     # loss has neither.
     train.label_smoothing = 0.0
+    # Start even where WORKDIR/plan.json says that the job does not fit these devices.
+    train.despite_plan = False
 
     config.lora = lora = ConfigDict()
     # Rank R of the update, A [D, R] B [R, F].

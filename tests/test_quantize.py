@@ -1,4 +1,4 @@
-"""A base in int8: how far it is off, that it is read as it is drawn, and that adapters sit on it."""
+"""A base in int8: how far it is off, that it is read as drawn, and that adapters sit on it."""
 
 from __future__ import annotations
 

@@ -52,19 +52,20 @@ def loss_sum(
     with on_mesh(mesh):
         hidden, head = model.hidden(batch), model.language.head_matrix()
     terms = dataclasses.asdict(config)
-    if head is None:
-        loss = cross_entropy(model.logits(hidden), batch.targets, batch.loss_weights, **terms)
-    else:
-        matrix, transposed = head
-        loss = linear_cross_entropy(
-            hidden,
-            matrix,
-            batch.targets,
-            batch.loss_weights,
-            transposed=transposed,
-            mesh=mesh,
-            **terms,
-        )
+    with jax.named_scope("loss"):
+        if head is None:
+            loss = cross_entropy(model.logits(hidden), batch.targets, batch.loss_weights, **terms)
+        else:
+            matrix, transposed = head
+            loss = linear_cross_entropy(
+                hidden,
+                matrix,
+                batch.targets,
+                batch.loss_weights,
+                transposed=transposed,
+                mesh=mesh,
+                **terms,
+            )
     return loss, batch.loss_weights.sum()
 
 
@@ -136,11 +137,14 @@ def make_train_step(
     ) -> tuple[TrainState, Metrics]:
         total, tokens, sums = gradients(structure, state.params, frozen, batches, config)
         grads = jax.tree.map(lambda leaf: leaf / jnp.maximum(tokens, 1), sums)
-        norm = optax.tree.norm(grads)
-        updates, moments = optimizer.update(grads, state.optimizer, state.params)
-        finite = jnp.isfinite(total) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
-        new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), moments)
-        new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
+        with jax.named_scope("optimizer"):
+            norm = optax.tree.norm(grads)
+            updates, moments = optimizer.update(grads, state.optimizer, state.params)
+            finite = (
+                jnp.isfinite(total) & jnp.isfinite(norm) & jnp.isfinite(optax.tree.norm(updates))
+            )
+            new = TrainState(state.step + 1, optax.apply_updates(state.params, updates), moments)
+            new = jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, state)
         metrics = {
             "loss": total / jnp.maximum(tokens, 1),
             "trained_tokens": tokens,

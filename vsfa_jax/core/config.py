@@ -105,6 +105,7 @@ class Train:
     attention: Annotated[str, OneOf(("auto", "reference", "xla", "pallas_tpu", "pallas_gpu"))]
     z_loss: NotNegative
     label_smoothing: Annotated[float, Within(0, 1, or_most=False)]
+    despite_plan: bool
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,18 +19,23 @@ PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
 
 
-def run(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | None = None) -> None:
+def run(
+    main: Callable[..., None],
+    holders: Mapping[str, flags.FlagHolder] | None = None,
+    workdir_is_optional: bool = False,
+) -> None:
     """Parses the command line and calls `main`; ends the process.
 
     Without `holders` the command is one of a run: it takes --config and --workdir, and main gets
-    (settings: Settings, workdir: Path). With them, main gets their values by name.
+    (settings: Settings, workdir: Path); None for a workdir that is optional and not given. With
+    them, main gets their values by name.
 
     Exit status: 0, 1 for a run that cannot go on, 2 for a fault of the user's input.
     """
     if holders is None:
         config_flags.DEFINE_config_file("config", help_string="A file of configs/.")
         flags.DEFINE_string("workdir", None, "Folder of the run; made if need be.")
-        flags.mark_flags_as_required(["config", "workdir"])
+        flags.mark_flags_as_required(["config"] if workdir_is_optional else ["config", "workdir"])
         _show_in_help("config", "workdir")
     else:
         _show_in_help(*(holder.name for holder in holders.values()))
@@ -56,7 +61,9 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
     return 0
 
 
-def _folder(workdir: str) -> Path:
+def _folder(workdir: str | None) -> Path | None:
+    if workdir is None:
+        return None
     path = Path(workdir)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir: found a file at {path}, wanted a folder or a new path")

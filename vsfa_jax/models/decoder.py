@@ -14,6 +14,7 @@ from vsfa_jax.models.linear import Linear
 from vsfa_jax.models.norms import RMSNorm
 from vsfa_jax.models.remat import rematerialised
 from vsfa_jax.models.rotary import Rope, Rotary, rotate
+from vsfa_jax.models.sharding import split_sequence
 
 KeysValues = tuple[jax.Array, jax.Array]
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, KeysValues]]
@@ -184,11 +185,12 @@ class Decoder(nnx.Module):
         def run(x: jax.Array, scanned: tuple[Block, jax.Array]) -> tuple[jax.Array, KeysValues]:
             layer, number = scanned
             x, kept = layer(x, rope, attend)
-            return _add_deepstack(x, deepstack, number), kept
+            return split_sequence(_add_deepstack(x, deepstack, number)), kept
 
         rope = self.config.rotary.table(positions)
         numbers = jnp.arange(self.config.num_layers)
-        x, kept = jax.lax.scan(rematerialised(run, self.remat), x, (self.layers, numbers))
+        body = rematerialised(run, self.remat)
+        x, kept = jax.lax.scan(body, split_sequence(x), (self.layers, numbers))
         return self.norm(x), kept
 
     def step(self, x: jax.Array, positions: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:

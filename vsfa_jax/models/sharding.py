@@ -92,6 +92,22 @@ def parameter_sharding(
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
+def split_sequence(x: jax.Array) -> jax.Array:
+    """[B, T, D] between blocks: T over "tensor" on a mesh that has it and divides T.
+
+    There every device would hold all of it alike; split, what a backward pass keeps of each block
+    is so much smaller, and an all-reduce becomes a reduce-scatter and an all-gather.
+
+    Source: sequence parallelism of arXiv 2205.05198, section 4.2.2.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    parts = 1 if mesh.empty else mesh.shape.get("tensor", 1)
+    if parts == 1 or x.shape[1] % parts:
+        return x
+    spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, "tensor", None)
+    return jax.lax.with_sharding_constraint(x, spec)
+
+
 def single_device_mesh() -> Mesh:
     """A mesh of one device with the three axes, for loading and evaluation on one chip."""
     return Mesh(np.asarray(jax.devices()[:1]).reshape(1, 1, 1), AXES)

@@ -56,7 +56,8 @@ class VisionLanguage(nnx.Module):
         text = self.language.embed(batch.tokens)
         if batch.vision.patches.shape[1] == 0:
             return text, None
-        first, *others = self.image_rows(batch.vision)
+        with jax.named_scope("vision"):
+            first, *others = self.image_rows(batch.vision)
         x = scatter_image(text, first, batch.image_index)
         end = self.newline()
         if end is not None:
@@ -68,7 +69,8 @@ class VisionLanguage(nnx.Module):
     def hidden(self, batch: Batch) -> jax.Array:
         """[B, T, D], normalised, what the head reads."""
         x, deepstack = self.embed(batch)
-        return self.language(x, batch.positions, batch.segment_ids, deepstack)[0]
+        with jax.named_scope("language"):
+            return self.language(x, batch.positions, batch.segment_ids, deepstack)[0]
 
     def logits(self, hidden: jax.Array) -> jax.Array:
         """[..., D] -> [..., V] float32."""

@@ -14,14 +14,14 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 
-from vsfa_jax import models, optim, step, tinyworld
+from vsfa_jax import decode, models, optim, step, tinyworld
 from vsfa_jax.assemble import optimizer_config, prepare, take_apart
 from vsfa_jax.core.config import Settings
 from vsfa_jax.data.batch import Batch, Budget, Vision
 from vsfa_jax.input import check_rows
 from vsfa_jax.mesh import batch_sharding, make_mesh
 from vsfa_jax.models import paper
-from vsfa_jax.models.parameters import by_name, map_named
+from vsfa_jax.models.parameters import map_named
 from vsfa_jax.models.sharding import parameter_sharding
 from vsfa_jax.state import Split, TrainState, state_sharding
 
@@ -62,6 +62,38 @@ class Job:
         optimizer = optim.make_optimizer(optimizer_config(self.settings))
         loss = step.LossConfig(train.z_loss, train.label_smoothing)
         return step.jit_train_step(self.split.structure, optimizer, self.state, loss)
+
+    def lower_train(self, budget: Budget) -> jax.stages.Lowered:
+        """The training step of one bucket."""
+        return self.train_step().lower(self.state, self.split.frozen, self.batch(budget))
+
+    @property
+    def eval_rows(self) -> int:
+        """Conversations that are decoded together, the mesh's share of rows filled up."""
+        share = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        return -(-self.settings.eval.batch_size // share) * share
+
+    def lower_eval(self, budget: Budget) -> jax.stages.Lowered:
+        """Prefill and decoding of the tuned model, prompts as long as the bucket's rows."""
+        options, rows = self.settings.eval, self.eval_rows
+        sharding = batch_sharding(self.mesh)
+        batch = batch_shapes(self.family, self.config, budget, (rows,), sharding)
+        seeds = jax.ShapeDtypeStruct((rows,), np.uint32, sharding=sharding)
+
+        def answer(
+            params: nnx.State, frozen: nnx.State, batch: Batch, seeds: jax.Array
+        ) -> jax.Array:
+            return decode.generate(
+                self.split.structure.model(params, frozen),
+                batch,
+                seeds=seeds,
+                sampling=decode.Sampling(options.temperature),
+                max_new_tokens=options.max_new_tokens,
+                stop_tokens=(0,),
+                mesh=self.mesh,
+            )
+
+        return jax.jit(answer).lower(self.split.params, self.split.frozen, batch, seeds)
 
 
 def make_job(settings: Settings, devices: Sequence[jax.Device]) -> Job:
@@ -155,13 +187,3 @@ def batch_shapes(
             },
         ),
     )
-
-
-def model_of(job: Job, budget: Budget) -> dict[str, jax.ShapeDtypeStruct]:
-    """Every array of the job by name, for a table of bytes."""
-    batch = jax.tree_util.tree_flatten_with_path(job.batch(budget))[0]
-    return {
-        **{f"trained/{name}": leaf for name, leaf in by_name(job.state.params).items()},
-        **{f"frozen/{name}": leaf for name, leaf in by_name(job.split.frozen).items()},
-        **{f"batch/{jax.tree_util.keystr(path)}": leaf for path, leaf in batch},
-    }

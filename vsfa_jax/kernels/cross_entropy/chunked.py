@@ -146,12 +146,13 @@ class Work:
         """
         chunk = len(self.order) - len(self.weights)
         quarter, carry = max(1, chunk // 4), (jnp.int32(0), sums)
-        for size, left in ((chunk, chunk - quarter), (quarter, 0)):
-            carry = jax.lax.while_loop(
-                functools.partial(_exceeds, self.count, left),
-                functools.partial(_advance, add, size),
-                carry,
-            )
+        for name, size, left in (("chunks", chunk, chunk - quarter), ("quarters", quarter, 0)):
+            with jax.named_scope(name):
+                carry = jax.lax.while_loop(
+                    functools.partial(_exceeds, self.count, left),
+                    functools.partial(_advance, add, size),
+                    carry,
+                )
         return carry[1]
 
 

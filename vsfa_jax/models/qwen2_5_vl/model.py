@@ -83,7 +83,9 @@ class Tower(nnx.Module):
         head_size, places = self.config.blocks.head_size, vision.places
         in_image = attention_within(vision.segment_ids, head_size, self.attention)
         longest = self.config.window_patches
-        in_window = attention_within(places["window_ids"], head_size, self.attention, longest)
+        in_window = jax.named_scope("window")(
+            attention_within(places["window_ids"], head_size, self.attention, longest)
+        )
 
         def run(x: jax.Array, scanned: tuple[VitBlock, jax.Array]) -> tuple[jax.Array, None]:
             layer, full = scanned
