@@ -1,9 +1,9 @@
 """What chips say to each other: kind, bytes, groups, and the mesh axes and slices they cross.
 
-    replica_groups={{0,1},{2,3}}                   written out
-    replica_groups=[2,4]<=[4,2]T(1,0)              numbers 0..7 as [4,2], transposed, as 2 groups of 4
-    replica_groups=mesh['x'=2,'y'=2] {'y'}         numbers as a mesh, along axis y
-    source_target_pairs={{0,1},{1,0}}              a collective permute's
+replica_groups={{0,1},{2,3}}                   written out
+replica_groups=[2,4]<=[4,2]T(1,0)              numbers 0..7 as [4,2], transposed, as 2 groups of 4
+replica_groups=mesh['x'=2,'y'=2] {'y'}         numbers as a mesh, along axis y
+source_target_pairs={{0,1},{1,0}}              a collective permute's
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Groups = tuple[tuple[int, ...], ...]
 _GROUPS = re.compile(
     r"replica_groups=(?P<explicit>\{[\d,{}]*\})|"
     r"replica_groups=(?P<iota>\[[\d,]+\]<=\[[\d,]+\](?:T\([\d,]+\))?)|"
-    r"replica_groups=mesh\[(?P<mesh>[^\]]*)\](?:, device_ids=\((?P<ids>[^ ]*)\))? \{(?P<along>[^}]*)\}"
+    r"replica_groups=mesh\[(?P<mesh>[^\]]*)\](?:, device_ids=\((?P<ids>[^ ]*)\))?"
+    r" \{(?P<along>[^}]*)\}"
 )
 _PAIRS = re.compile(r"source_target_pairs=(\{[\d,{}]*\})")
 _IOTA = re.compile(r"\[([\d,]+)\](?:<=\[([\d,]+)\])?(?:T\(([\d,]+)\))?")
@@ -186,7 +187,7 @@ def _iota(text: str) -> np.ndarray:
 
 
 def _along_axes(mesh: str, ids: str | None, along: str) -> Groups:
-    """Groups along axes of a mesh, or along parts of axes: 'x':(2)4 is 4 of it, in steps after 2."""
+    """Groups along axes of a mesh, or along a part of one: 'x':(2)4, of x as [2, 4, rest]."""
     sizes = {name: int(size) for name, size in _SIZED.findall(mesh)}
     numbers = np.arange(np.prod(list(sizes.values()), dtype=int)) if ids is None else _iota(ids)
     parts: list[tuple[int, bool]] = []

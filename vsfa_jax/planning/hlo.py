@@ -1,7 +1,7 @@
 """The optimized, scheduled HLO text of a compiled program as computations and instructions.
 
-    %fusion.41 = bf16[512,1024]{1,0:T(8,128)(2,1)S(1)} fusion(%a, %b), kind=kOutput, calls=%f.3
-     name        dtype dims    order tiles       space opcode operands  attributes
+%fusion.41 = bf16[512,1024]{1,0:T(8,128)(2,1)S(1)} fusion(%a, %b), kind=kOutput, calls=%f.3
+ name        dtype dims    order tiles       space opcode operands  attributes
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ _TOKEN = re.compile(r"[(),]|" + _ARRAY.pattern)
 _TILE = re.compile(r"\((\d+(?:,\d+)*)\)")
 _SPACE = re.compile(r"S\((\d+)\)")
 _OPERAND = re.compile(r"%([\w.\-<>]+)")
-_CALLED = re.compile(r"\b(calls|body|condition|to_apply|true_computation|false_computation)=%?(\S+?)(?:,|$)")
+_CALLED = re.compile(
+    r"\b(calls|body|condition|to_apply|true_computation|false_computation)=%?(\S+?)(?:,|$)"
+)
 _BRANCHES = re.compile(r"\bbranch_computations=\{([^}]*)\}")
 _OP_NAME = re.compile(r'\bop_name="((?:[^"\\]|\\.)*)"')
 _TARGET = re.compile(r'\bcustom_call_target="([^"]*)"')

@@ -1,8 +1,8 @@
 """How often a loop of a compiled program runs, from its counter where the compiler does not say.
 
-    init       tuple(0, x)                         starts at 0
-    condition  compare(counter, 32), direction=LT  runs while below 32
-    body       tuple(counter + 1, ...)             in steps of 1
+init       tuple(0, x)                         starts at 0
+condition  compare(counter, 32), direction=LT  runs while below 32
+body       tuple(counter + 1, ...)             in steps of 1
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Loops:
         found = self._counted(computation, loop) if said is None else said
         if found is None:
             raise HloError(
-                f"loop {loop.name} in {computation.name}, of {loop.op_name!r}: it ends by the data, "
-                "wanted a trip count to be given for it"
+                f"loop {loop.name} in {computation.name}, of {loop.op_name!r}: it ends by the "
+                "data; wanted a trip count to be given for it"
             )
         return found
 
@@ -100,7 +100,7 @@ class Loops:
         self, computation: Computation, one: Instruction
     ) -> tuple[Computation, Instruction]:
         """The instruction that computes what a fusion gives."""
-        while one.opcode == "fusion" or one.opcode in _SAME and one.operands:
+        while one.opcode == "fusion" or (one.opcode in _SAME and one.operands):
             if one.opcode == "fusion":
                 computation = self._program.computations[one.called["calls"]]
                 one = computation.root
@@ -181,6 +181,6 @@ def _count(start: int, bound: int, step: int, direction: str) -> int | None:
         bound, direction = (bound + 1, "LT") if direction == "LE" else (bound - 1, "GT")
     if direction == "NE" and step:
         return (bound - start) // step if (bound - start) % step == 0 else None
-    if direction == "LT" and step > 0 or direction == "GT" and step < 0:
+    if (direction == "LT" and step > 0) or (direction == "GT" and step < 0):
         return max(0, -((start - bound) // step))
     return None

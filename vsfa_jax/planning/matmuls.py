@@ -1,6 +1,6 @@
 """FLOPs of one dot or convolution; on a TPU most matrix products are written as the latter.
 
-    convolution [4096,512] x [512,64], dim_labels=bf_io->bf     2 * 4096 * 512 * 64
+convolution [4096,512] x [512,64], dim_labels=bf_io->bf     2 * 4096 * 512 * 64
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def _convolution(computation: Computation, one: Instruction) -> float:
         base = left.dims[labels[1].index(axis)]
         out = one.arrays[0].dims[labels[3].index(axis)]
         size = right.dims[labels[2].index(axis)]
-        positions *= _positions(base, size, out, *(part[place] for part in window) if window else ())
+        positions *= _positions(
+            base, size, out, *(part[place] for part in window) if window else ()
+        )
     groups = int(one.attribute("feature_group_count") or 1)
     batch_groups = int(one.attribute("batch_group_count") or 1)
     return 2.0 * (features // groups) * features_out * (batch // batch_groups) * positions
