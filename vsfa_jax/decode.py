@@ -94,7 +94,8 @@ def generate(
         return index + 1, logits, cache, tokens, done | jnp.isin(chosen, jnp.array(stop_tokens))
 
     start = (jnp.int32(0), logits, cache, tokens, jnp.zeros(rows, bool))
-    return jax.lax.while_loop(more, say, start)[3]
+    with jax.named_scope("decode"):
+        return jax.lax.while_loop(more, say, start)[3]
 
 
 def _choose(logits: jax.Array, keys: jax.Array, index: jax.Array, sampling: Sampling) -> jax.Array:

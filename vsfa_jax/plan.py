@@ -116,13 +116,13 @@ def main(settings: Settings, workdir: Path | None) -> None:
         raise TrainingError(f"the job does not fit {place.topology}; see {folder / 'plan.html'}")
 
 
-
-
 if __name__ == "__main__":
     flags.DEFINE_string("topology", None, 'A slice, such as "v6e:2x2".', required=True)
     flags.DEFINE_integer("num_slices", 1, "Slices; `data` lies across them.")
     flags.DEFINE_enum("programs", "train", [*PROGRAMS], "What is compiled.")
     flags.DEFINE_bool("sweep", False, "Try meshes, remat policies and micro-batches.")
-    flags.DEFINE_integer("limit", 8, "The most programs that --sweep, or a search for changes, compiles.")
+    flags.DEFINE_integer(
+        "limit", 8, "The most programs that --sweep, or a search for changes, compiles."
+    )
     flags.DEFINE_string("cache", "", "Folder where compiled programs are kept; empty keeps none.")
     entry.run(main, workdir_is_optional=True)

@@ -43,9 +43,9 @@ class VisionLanguage(nnx.Module):
         """1 + n."""
         return 1
 
-    def image_rows(self, vision: Vision) -> jax.Array:
-        """[1 + n, B, R, D]: rows for the placeholders, then rows added after the first n layers."""
-        return self.projector(self.features(vision)[0])[None]
+    def image_rows(self, vision: Vision) -> list[jax.Array]:
+        """1 + n times [B, R, D]: for the placeholders, then added after the first n layers."""
+        return [self.projector(self.features(vision)[0])]
 
     def newline(self) -> jax.Array | None:
         """[D], what stands at `NEWLINE`; None where a family has no such thing."""

@@ -4,6 +4,7 @@ The worst that the shapes allow, unless it is told better:
 
     attention    every row is one segment, so that no tile is skipped
     loss         every token that may be is trained
+    decoding     no answer ends before its last token
     the tower    a window is full; of Qwen2.5-VL's two branches each as often as layers take it
 """
 
@@ -18,6 +19,7 @@ from vsfa_jax.planning.hlo import HloError, Instruction
 from vsfa_jax.planning.loops import Trips
 from vsfa_jax.planning.scopes import scopes_of
 
+_DECODE = "decode/while"  # how the name of the loop over new tokens ends
 _MATMULS = {"attention_forward": 2, "attention_backward": 5}
 
 
@@ -92,6 +94,23 @@ def loss_trips(trained_rows: int, chunk: int = CHUNK) -> Trips:
         return quarters if "quarters" in scopes else None
 
     return trips
+
+
+def trips(trained_rows: int, new_tokens: int) -> Trips:
+    """Trip counts of every loop that ends by the data.
+
+    Args:
+      trained_rows: of the device that has most.
+      new_tokens: that every answer has.
+    """
+    of_loss = loss_trips(trained_rows)
+
+    def found(loop: Instruction) -> float | None:
+        if loop.op_name.endswith(_DECODE):
+            return new_tokens
+        return of_loss(loop)
+
+    return found
 
 
 def tower_shares(config: Any) -> Shares:

@@ -69,9 +69,7 @@ def search(
     return tried
 
 
-def _try(
-    settings: Settings, change: Change, examine: Callable[[Settings], Plan]
-) -> dict[str, Any]:
+def _try(settings: Settings, change: Change, examine: Callable[[Settings], Plan]) -> dict[str, Any]:
     plan = examine(changed(settings, change))
     return {"settings": dict(change), "fits": plan.fits, "needed": plan.needed}
 

@@ -12,16 +12,20 @@ import jax
 from jax.sharding import Mesh
 
 from vsfa_jax.core.config import Settings
+from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.mesh import make_mesh, slice_of
 from vsfa_jax.planning import assumptions, flops, hlo, memory, topology
 from vsfa_jax.planning.chips import Chip, chip_of
 from vsfa_jax.planning.collectives import Fabric
 from vsfa_jax.planning.cost import Cost, measure
+from vsfa_jax.planning.holdings import holdings
 from vsfa_jax.planning.job import Job, make_job
 from vsfa_jax.planning.program import Program, compile_program
-from vsfa_jax.planning.report import Plan, Traffic
+from vsfa_jax.planning.report import GIB, Plan, Traffic
 from vsfa_jax.planning.roofline import Roofline, roofline
+
+_SHOWN = 6  # of the largest allocations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +58,7 @@ def resolved_mesh(settings: Settings, place: Slice) -> Mesh:
     Raises:
       ConfigError: its sizes do not make the devices.
     """
-    return make_mesh(
-        settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor, place.devices()
-    )
+    return make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor, place.devices())
 
 
 def examine(settings: Settings, place: Slice, program: str, budget: Budget) -> Plan:
@@ -84,7 +86,14 @@ def examine(settings: Settings, place: Slice, program: str, budget: Budget) -> P
     cost = _cost(job, parsed, budget, is_train)
     wanted = flops.of_step(job, budget) if is_train else flops.of_answers(job, budget)
     times = roofline(chip, cost, wanted / job.mesh.size)
-    held = memory.held(job, budget, parsed, compiled.bytes, program)
+    held = holdings(
+        parsed,
+        compiled.bytes,
+        job.split.frozen,
+        job.batch(budget) if is_train else job.prompts(budget),
+        job.state if is_train else None,
+        None if is_train else job.split.params,
+    )
     return Plan(
         program=program,
         shape=shape,
@@ -101,3 +110,54 @@ def examine(settings: Settings, place: Slice, program: str, budget: Budget) -> P
         mfu_serial=times.mfu_serial,
         compile_s=compiled.compile_s,
     )
+
+
+def _refused(program: Program, name: str, shape: tuple[int, int, int], chip: Chip) -> Plan:
+    """What is known of a program that the compiler found no room for."""
+    refusal = memory.read_refusal(program.refusal)
+    if refusal is None:
+        raise ConfigError(f"plan: the compiler refused: {program.refusal.splitlines()[0]}")
+    return Plan(
+        program=name,
+        shape=shape,
+        fits=False,
+        available=refusal.available_bytes or chip.usable_hbm_bytes,
+        needed=refusal.used_bytes,
+        memory={"all of it": refusal.used_bytes},
+        largest=[f"{one.bytes / GIB:.3f} GiB {one.said}" for one in refusal.largest[:_SHOWN]],
+        compile_s=program.compile_s,
+    )
+
+
+def _cost(job: Job, parsed: hlo.Program, budget: Budget, is_train: bool) -> Cost:
+    """What one run does on one device, the data as `assumptions` has them."""
+    slices = tuple(slice_of(device) for device in job.mesh.devices.flat)
+    fabric = Fabric(dict(job.mesh.shape), slices if len(set(slices)) > 1 else ())
+    share = job.mesh.shape["data"] * job.mesh.shape["fsdp"] * job.settings.micro_batches
+    trained = job.settings.batch_rows // share * budget.tokens if is_train else 0
+    return measure(
+        parsed,
+        fabric,
+        assumptions.kernel_flops(assumptions.window_patches(job.config)),
+        trips=assumptions.trips(trained, job.settings.eval.max_new_tokens),
+        shares=assumptions.tower_shares(job.config),
+    )
+
+
+def _traffic(cost: Cost) -> list[Traffic]:
+    """Collectives by kind and axes, the most bytes first."""
+    sums: dict[tuple[Any, ...], list[float]] = collections.defaultdict(lambda: [0.0, 0.0])
+    for one in cost.collectives:
+        total = sums[one.kind, one.axes, one.crosses_slices]
+        total[0] += one.executions
+        total[1] += one.executions * one.sent_bytes
+    found = [Traffic(*key, executions, sent) for key, (executions, sent) in sums.items()]
+    return sorted(found, key=lambda one: -one.bytes)
+
+
+def _times(found: Roofline) -> dict[str, float]:
+    """Seconds by what they go to."""
+    times = {"compute": found.compute_s, "hbm": found.hbm_s, "ici": found.ici_s}
+    if found.dcn_s:
+        times["dcn"] = found.dcn_s
+    return {**times, "overlapped": found.overlapped_s, "serial": found.serial_s}

@@ -73,12 +73,16 @@ class Job:
         share = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
         return -(-self.settings.eval.batch_size // share) * share
 
+    def prompts(self, budget: Budget) -> Batch:
+        """The conversations that are decoded together, [B, ...], each as long as a row."""
+        sharding = batch_sharding(self.mesh)
+        return batch_shapes(self.family, self.config, budget, (self.eval_rows,), sharding)
+
     def lower_eval(self, budget: Budget) -> jax.stages.Lowered:
         """Prefill and decoding of the tuned model, prompts as long as the bucket's rows."""
         options, rows = self.settings.eval, self.eval_rows
-        sharding = batch_sharding(self.mesh)
-        batch = batch_shapes(self.family, self.config, budget, (rows,), sharding)
-        seeds = jax.ShapeDtypeStruct((rows,), np.uint32, sharding=sharding)
+        batch = self.prompts(budget)
+        seeds = jax.ShapeDtypeStruct((rows,), np.uint32, sharding=batch.tokens.sharding)
 
         def answer(
             params: nnx.State, frozen: nnx.State, batch: Batch, seeds: jax.Array

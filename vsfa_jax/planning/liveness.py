@@ -173,7 +173,9 @@ def _aliased(
         return dict(enumerate(flat[: max(0, len(one.arrays) - 1)]))
     found = {
         int(output or 0): taken[int(operand)][0]
-        for output, operand in _OUTPUT_ALIAS.findall(one.attribute("output_to_operand_aliasing") or "")
+        for output, operand in _OUTPUT_ALIAS.findall(
+            one.attribute("output_to_operand_aliasing") or ""
+        )
     }
     if found or '"aliasing_operands":{"lists":[{' not in one.attributes:
         return found

@@ -1,8 +1,8 @@
 """What a compiled step takes of a chip's HBM, and what for.
 
-    arguments      the base, the adapter, moments, batch: by their shapes and shardings, exactly
-    temporaries    what lives at the peak: by a sweep over the schedule, by named scope
-    the rest       results that overwrite no argument, and the program itself
+arguments      the base, the adapter, moments, batch: by their shapes and shardings, exactly
+temporaries    what lives at the peak: by a sweep over the schedule, by named scope
+the rest       results that overwrite no argument, and the program itself
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ from jax.sharding import Mesh
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
 
-FIELDS = ("argument", "output", "alias", "temp", "host_argument", "host_output", "host_temp")
+FIELDS = (
+    *("argument", "output", "alias", "temp", "generated_code"),
+    *("host_argument", "host_output", "host_temp"),
+)
 _TEXT, _MEMORY = "program.txt.gz", "memory.json"
 
 
@@ -35,7 +38,7 @@ class Program:
 
     Attributes:
       text: HLO; "" where the program was refused.
-      bytes: by `FIELDS`, and "peak": of one device, or of its host.
+      bytes: by `FIELDS`, of one device, or of its host.
       refusal: the compiler's words where the program does not fit its memory; "" where it does.
       compile_s: seconds that compiling took, when it was compiled.
     """
@@ -87,7 +90,6 @@ def _compile(lowered: Any, mesh: Mesh) -> Program:
         text = texts[-1].read_text()
     found = compiled.memory_analysis()
     sizes = {name: int(getattr(found, f"{name}_size_in_bytes")) for name in FIELDS}
-    sizes["peak"] = int(found.peak_memory_in_bytes)
     return Program(text, sizes, "", time.monotonic() - began)
 
 

@@ -22,7 +22,9 @@ def that_bear_on_memory(settings: Settings, mesh: Mesh) -> dict[str, Any]:
     model, optimizer = settings.model, settings.optimizer
     found = {
         "model": {key: getattr(model, key) for key in ("path", "dtype", "quantize")},
-        "train": {k: v for k, v in dataclasses.asdict(settings.train).items() if k != "despite_plan"},
+        "train": {
+            k: v for k, v in dataclasses.asdict(settings.train).items() if k != "despite_plan"
+        },
         "lora": dataclasses.asdict(settings.lora),
         "optimizer": {
             key: getattr(optimizer, key)

@@ -132,8 +132,8 @@ class Qwen3VL(VisionLanguage):
     def num_kept_layers(self) -> int:
         return 1 + len(self.config.vision.deepstack_layers)
 
-    def image_rows(self, vision: Vision) -> jax.Array:
-        """[1 + n, B, P / 4, D]."""
+    def image_rows(self, vision: Vision) -> list[jax.Array]:
+        """1 + n times [B, P / 4, D]."""
         last, *others = self.features(vision)
         deep = jax.vmap(lambda merger, x: merger(x))(self.deepstack, jnp.stack(others))
-        return jnp.concatenate([self.projector(last)[None], deep])
+        return [self.projector(last), *deep]
