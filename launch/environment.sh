@@ -1,9 +1,11 @@
-# Sourced by local.sh and test.sh: makes the virtual environment and keeps it up to date.
+# Sourced by local.sh, test.sh and worker.sh: makes the environment and keeps it up to date.
 #
 #   VSFA_VENV   where it lies; default .venv in the repository
 #
-# `make_environment run|test` sets $python. Packages are installed when setup.py or pyproject.toml
-# are not those of the last installation; a stamp in the environment remembers.
+# `make_environment run|test|tpu` sets $python. Packages are installed when setup.py or
+# pyproject.toml are not those of the last installation; a stamp in the environment remembers.
+#
+# shellcheck shell=bash
 
 # Large allocations in huge pages: on Linux the tiny model's training step is a fifth faster.
 export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
@@ -35,7 +37,7 @@ find_python() {
 
 make_environment() {
   local kind=$1 extras="" stamp wanted found
-  [[ $kind == test ]] && extras="[test]"
+  [[ $kind == run ]] || extras="[$kind]"
   if ! "$python" -m pip --version >/dev/null 2>&1; then
     found=$(find_python) || exit 2
     echo "making $venv with $("$found" --version)"
