@@ -56,8 +56,8 @@ need_tool() { # NAME WHERE
 }
 
 # Reads flags. Each of $1 becomes the variable of its name: its value, or 1 if it has none; one
-# whose name ends in + there may be given several times, and becomes an array. The job's own flags go
-# to the array `job`; anything else is a fault.
+# whose name ends in + there may be given several times, and becomes an array. The job's own flags
+# go to the array `job`; anything else is a fault.
 read_flags() { # "NAME ..." FLAG ...
   local known=" ${1//$'\n'/ } dry_run " word key text
   shift

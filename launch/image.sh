@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The container image that launch/xpk.sh and launch/jobset.sh run: this tree's HEAD and its packages.
+# The container image of launch/xpk.sh and launch/jobset.sh: this tree's HEAD and its packages.
 #
 #   bash launch/image.sh --image=REGISTRY/NAME:TAG [--extra=tpu|cuda] [--dry_run]
 #

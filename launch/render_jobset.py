@@ -197,7 +197,8 @@ def parse(arguments: Sequence[str]) -> Job:
     parser.add_argument("--spot", action="store_true", help="on spot nodes")
     parser.add_argument("--max_restarts", type=int, default=10, help="default 10")
     parser.add_argument("--grace_s", type=int, default=120, help="seconds; default 120")
-    given = {key: value for key, value in vars(parser.parse_args(mine)).items() if value is not None}
+    parsed = vars(parser.parse_args(mine))
+    given = {key: value for key, value in parsed.items() if value is not None}
     topology, chips_per_host = given.pop("topology"), given.pop("chips_per_host")
     for key, least in (("slices", 1), ("max_restarts", 0), ("grace_s", 1)):
         if given[key] < least:

@@ -13,8 +13,8 @@
 #   --container_mounts=A:B     what else is mounted, separated by commas
 #   --max_restarts=N           starts after a process has died or the time has run out; default 10
 #
-# One task for each GPU, or one for each node, which then has all its GPUs; JAX finds coordinator and
-# rank from Slurm's variables. If one task fails all are ended, and the job is queued again; a
+# One task for each GPU, or one for each node, which then has all its GPUs; JAX finds coordinator
+# and rank from Slurm's variables. If one task fails all are ended, and the job is queued again; a
 # preempted one Slurm itself queues again. Two minutes before its time runs out SIGTERM saves.
 # HF_TOKEN and WANDB_API_KEY come through the environment, which sbatch hands on.
 #
@@ -31,7 +31,7 @@ if [[ ! -f $root/launch/cloud.sh ]]; then
   echo "error: no launch/cloud.sh in $root; wanted sbatch from the repository's root" >&2
   exit 2
 fi
-# shellcheck source-path=SCRIPTDIR source=cloud.sh
+# shellcheck source=cloud.sh
 source "$root/launch/cloud.sh"
 
 container_image="" container_mounts="" max_restarts=10

@@ -24,9 +24,9 @@
 #   --poll_s=N                      seconds between looks at the queued resource; default 30
 #   --dry_run                       prints every command and gives none
 #
-# Interrupting `run` leaves the job running; a second `run` stops it at a checkpoint and goes on from
-# there. HF_TOKEN and WANDB_API_KEY, where set, go to the workers in a file that only its owner can
-# read. Exit status: 0; 2 for a fault of the input; 130 after `stop`; otherwise the job's own.
+# Interrupting `run` leaves the job running; a second `run` stops it at a checkpoint and goes on
+# from there. HF_TOKEN and WANDB_API_KEY, where set, go to the workers in a file that only its owner
+# can read. Exit status: 0; 2 for a fault of the input; 130 after `stop`; otherwise the job's own.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cloud.sh"
 
@@ -104,7 +104,7 @@ show_look() { # WHAT
 create() {
   local state=ABSENT
   if ((dry_run)); then
-    show_look "where there is none yet, or only a preempted or a failed one, which is deleted first:"
+    show_look "where there is none, or a preempted or failed one, which is deleted first:"
   else
     state=$(queue_state) || exit 2
   fi
@@ -119,7 +119,7 @@ create() {
 await() {
   local state
   if ((dry_run)); then
-    show_look "every $poll_s s until it says ACTIVE; what is SUSPENDED is deleted and asked for again:"
+    show_look "every $poll_s s until it says ACTIVE; SUSPENDED: deleted and asked for again"
     return
   fi
   while :; do

@@ -12,8 +12,8 @@
 #   VSFA_GRACE_S   seconds from SIGTERM to SIGKILL; default 120
 #
 # The job outlives the connection that started it, and gcloud gives a command again when its
-# connection breaks: `run` with the ID of before follows what that one started, or says how it ended.
-# Its exit status is that of launch/job.sh, or 130 where the job was stopped for good.
+# connection breaks: `run` with the ID of before follows what that one started, or tells how it
+# ended. Its exit status is that of launch/job.sh, or 130 where the job was stopped for good.
 set -euo pipefail
 
 state=${VSFA_STATE:-$HOME/.vsfa_jax}

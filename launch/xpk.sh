@@ -7,19 +7,19 @@
 #   bash launch/xpk.sh fetch  JOB --to=FOLDER                          copies the workdir here
 #   bash launch/xpk.sh delete WHERE --name=NAME                        the job, not the cluster
 #
-# WHERE  --cluster=CLUSTER --project=PROJECT --zone=ZONE; the latter two by default the environment's
-#        CLOUDSDK_CORE_PROJECT and CLOUDSDK_COMPUTE_ZONE
+# WHERE  --cluster=CLUSTER --project=PROJECT --zone=ZONE; the latter two by default the
+#        environment's CLOUDSDK_CORE_PROJECT and CLOUDSDK_COMPUTE_ZONE
 # TPU    --tpu_type=TYPE, as v6e-16, [--slices=N]
 # JOB    --config=FILE --workdir=gs://BUCKET/FOLDER [--config.KEY=VALUE ...]
 #        [--stage=train|evaluate|all]
 #
-#   --max_restarts=N  starts of the whole job after a process has died; default 10. Preemptions count
+#   --max_restarts=N  starts of the whole job after a process has died or was preempted; default 10
 #   --grace_s=N       seconds from SIGTERM to SIGKILL; default 120
 #   --dry_run         prints every command and gives none
 #
-# IMAGE is one of launch/image.sh. HF_TOKEN and WANDB_API_KEY, where set, are given to xpk by name; it
-# takes the values from the environment, and writes them into the job's description, where whoever may
-# read the cluster's jobs can read them. launch/jobset.sh keeps them in a Secret.
+# IMAGE is one of launch/image.sh. HF_TOKEN and WANDB_API_KEY, where set, are given to xpk by name;
+# it takes the values from the environment and writes them into the job's description, where whoever
+# may read the cluster's jobs can read them. launch/jobset.sh keeps them in a Secret.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/cloud.sh"
 
@@ -43,6 +43,7 @@ fi
 check_place
 where=(--cluster="$cluster" --project="$project" --zone="$zone")
 need_tool xpk "pip install xpk"
+scratch=/tmp/vsfa_jax_scratch # as a dry run shows it
 case $command in
   create | run)
     [[ -n $tpu_type ]] || fail "--tpu_type: not given; one is v6e-16"
@@ -63,7 +64,7 @@ create() {
 }
 
 run() {
-  local environment=() scratch=/tmp/vsfa_jax_scratch given start
+  local environment=() given start
   check_job
   check_image "$image"
   check_number max_restarts "$max_restarts" 0
