@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -65,6 +67,88 @@ def test_a_shell_reads_a_dry_run_back(fakes: Fakes) -> None:
     worker.write_text(SAY_WORDS)
     said_there = shell_words(command.removeprefix("--command="), fakes.folder)
     assert said_there == ["run", "ID", *JOB, AWKWARD]
+
+
+# The flags that the tools' own documentation lists, of those that the launchers know: of gcloud its
+# reference, of xpk the parser of 1.16.0, of srun its manual and pyxis' usage.
+PLACE = {"--project", "--zone"}
+NODES = {"--worker", "--node", "--batch-size", "--tunnel-through-iap", "--internal-ip"}
+CLUSTER = {*PLACE, "--cluster"}
+DOCUMENTED = {
+    "gcloud compute tpus queued-resources describe": {*PLACE, "--format"},
+    "gcloud compute tpus queued-resources create": {
+        *(*PLACE, "--node-id", "--node-count", "--node-prefix", "--accelerator-type"),
+        *("--runtime-version", "--spot", "--reserved", "--network"),
+    },
+    "gcloud compute tpus queued-resources delete": {*PLACE, "--force", "--quiet"},
+    "gcloud compute tpus queued-resources ssh": {*PLACE, *NODES, "--ssh-flag", "--command"},
+    "gcloud compute tpus queued-resources scp": {*PLACE, *NODES, "--recurse"},
+    "gcloud storage rsync": {"--recursive"},
+    "xpk cluster create": {
+        *(*CLUSTER, "--tpu-type", "--num-slices", "--spot", "--reservation", "--on-demand"),
+    },
+    "xpk workload create": {
+        *(*CLUSTER, "--workload", "--tpu-type", "--num-slices", "--docker-image", "--env-file"),
+        *("--max-restarts", "--restart-on-exit-codes", "--termination-grace-period-seconds"),
+        "--command",
+    },
+    "xpk workload list": CLUSTER,
+    "xpk workload delete": {*CLUSTER, "--workload", "--force"},
+    "kubectl apply": {"--server-side", "--filename"},
+    "kubectl logs": {"--selector", "--prefix", "--follow", "--tail", "--max-log-requests"},
+    "kubectl delete": {"--ignore-not-found", "--namespace"},
+    "kubectl get": {"--output", "--context"},
+    "srun": {
+        "--kill-on-bad-exit",
+        "--container-image",
+        "--container-mounts",
+        "--container-workdir",
+    },
+    "docker build": {"--file", "--build-arg", "--tag"},
+    "docker push": set(),
+}
+
+
+def test_the_commands_have_documented_flags_alone(fakes: Fakes) -> None:
+    for run in DRY_RUNS:
+        subprocess.run(
+            ["bash", "-c", run.golden.read_text()],
+            cwd=fakes.folder,
+            env=fakes.environment(),
+            check=True,
+            capture_output=True,
+        )
+    seen = set()
+    for call in fakes.calls():
+        if call[0] in ("git", "scontrol"):
+            continue
+        flags = {word.partition("=")[0] for word in call if word.startswith("--")}
+        words = " ".join(word for word in call if not word.startswith("--"))
+        found = max((known for known in DOCUMENTED if f"{words} ".startswith(f"{known} ")), key=len)
+        if found == "srun":  # what follows is for job.sh
+            flags = {word.partition("=")[0] for word in call[: call.index("bash")]} - {"srun"}
+        assert flags <= DOCUMENTED[found], call
+        seen.add(found)
+    assert seen == set(DOCUMENTED)
+
+
+def readme_commands() -> list[str]:
+    """The commands of launch/README.md, continued lines joined."""
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "launch/README.md").read_text(), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return sorted({line for line in lines if "launch/" in line})
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_commands_of_the_readme_have_a_dry_run(fakes: Fakes, command: str) -> None:
+    words = shlex.split(command)
+    start = next(i for i, word in enumerate(words) if word.startswith("launch/"))
+    assert words[0] in ("bash", "sbatch")
+    place = {"CLOUDSDK_CORE_PROJECT": "some-project", "CLOUDSDK_COMPUTE_ZONE": "us-east5-b"}
+    script, arguments = words[start].removeprefix("launch/"), words[start + 1 :]
+    done = fakes.run(script, *arguments, "--dry_run", VSFA_PYTHON=sys.executable, **place)
+    assert done.status == 0, done.stderr
+    assert done.stdout
 
 
 def test_shellcheck_finds_nothing() -> None:
