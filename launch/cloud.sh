@@ -22,7 +22,7 @@ fail() { # MESSAGE
 
 # The comment at the top of a script is its help.
 usage() { # SCRIPT
-  sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$1"
+  sed -n '2,/^[^#]/{/^# \|^#$/!d;s/^# \{0,1\}//;p}' "$1"
 }
 
 # The words as a shell would have to be given them, plain where they can be.

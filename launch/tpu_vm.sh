@@ -117,14 +117,15 @@ create() {
 
 # Waits until the workers can be used; asks again for what has been preempted.
 await() {
-  local state
+  local state shown=""
   if ((dry_run)); then
     show_look "every $poll_s s until it says ACTIVE; SUSPENDED: deleted and asked for again"
     return
   fi
   while :; do
     state=$(queue_state) || exit 2
-    echo "$name: $state" >&2
+    [[ $state == "$shown" ]] || echo "$name: $state" >&2
+    shown=$state
     case $state in
       ACTIVE) return ;;
       CREATING | ACCEPTED | WAITING_FOR_RESOURCES | PROVISIONING | SUSPENDING | DELETING) ;;

@@ -367,11 +367,12 @@ def test_a_worker_installs_the_packages_of_a_tpu(fakes: Fakes, worker: dict[str,
     assert fakes.run("worker.sh", "installed", **worker).status == 0
 
 
+@pytest.mark.parametrize("stage", ["all", "train"])
 def test_sigterm_to_a_job_ends_training_and_what_would_come_after(
-    fakes: Fakes, worker: dict[str, str]
+    fakes: Fakes, worker: dict[str, str], stage: str
 ) -> None:
     fakes.write("behaviour", 'echo "$*" >>"$FAKES/going"; while :; do sleep 0.05; done')
-    command = ["bash", str(ROOT / "launch/job.sh"), *JOB]
+    command = ["bash", str(ROOT / "launch/job.sh"), f"--stage={stage}", *JOB]
     with subprocess.Popen(
         command, env=fakes.environment(**worker), stdout=subprocess.DEVNULL
     ) as running:
