@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import stat
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,6 +122,26 @@ class Fakes:
             timeout=60,
         )
         return Done(done.returncode, done.stdout, done.stderr)
+
+    @contextlib.contextmanager
+    def started(
+        self, script: str, *arguments: str, **environment: str
+    ) -> Iterator[subprocess.Popen[str]]:
+        """A script of launch/ while it runs; what is left of it in the end is killed."""
+        process = subprocess.Popen(
+            ["bash", str(ROOT / "launch" / script), *arguments],
+            env=self.environment(**environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def calls(self) -> list[list[str]]:
         """The words of every call so far, the tool's name first."""

@@ -327,10 +327,7 @@ def test_a_worker_stops_the_job_which_saves(
     fakes: Fakes, worker: dict[str, str], flags: list[str], status: int
 ) -> None:
     fakes.write("behaviour", 'echo going >"$FAKES/going"; while :; do sleep 0.05; done')
-    command = ["bash", str(ROOT / "launch/worker.sh"), "run", "1", *JOB]
-    with subprocess.Popen(
-        command, env=fakes.environment(**worker), stdout=subprocess.PIPE, text=True
-    ) as running:
+    with fakes.started("worker.sh", "run", "1", *JOB, **worker) as running:
         wait_for(fakes.folder / "going")
         other = fakes.run("worker.sh", "run", "2", *JOB, **worker)
         assert other.status == 1
@@ -343,10 +340,7 @@ def test_a_worker_stops_the_job_which_saves(
 
 def test_a_worker_ends_what_will_not_stop(fakes: Fakes, worker: dict[str, str]) -> None:
     fakes.write("behaviour", 'trap "" TERM; echo going >"$FAKES/going"; sleep 60')
-    command = ["bash", str(ROOT / "launch/worker.sh"), "run", "1", *JOB]
-    with subprocess.Popen(
-        command, env=fakes.environment(**worker), stdout=subprocess.DEVNULL
-    ) as running:
+    with fakes.started("worker.sh", "run", "1", *JOB, **worker) as running:
         wait_for(fakes.folder / "going")
         done = fakes.run("worker.sh", "stop", **worker, VSFA_GRACE_S="0")
         assert "SIGKILL" in done.stderr
@@ -372,10 +366,7 @@ def test_sigterm_to_a_job_ends_training_and_what_would_come_after(
     fakes: Fakes, worker: dict[str, str], stage: str
 ) -> None:
     fakes.write("behaviour", 'echo "$*" >>"$FAKES/going"; while :; do sleep 0.05; done')
-    command = ["bash", str(ROOT / "launch/job.sh"), f"--stage={stage}", *JOB]
-    with subprocess.Popen(
-        command, env=fakes.environment(**worker), stdout=subprocess.DEVNULL
-    ) as running:
+    with fakes.started("job.sh", f"--stage={stage}", *JOB, **worker) as running:
         wait_for(fakes.folder / "going")
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 143
@@ -492,10 +483,7 @@ def test_slurm_hands_sigterm_on_and_queues_again(fakes: Fakes) -> None:
         "srun", "trap 'exit 143' TERM; echo going >\"$FAKES/going\"; while :; do sleep 0.05; done"
     )
     fakes.write("squeue", "echo RUNNING")
-    command = ["bash", str(ROOT / "launch/slurm.sh"), *JOB]
-    with subprocess.Popen(
-        command, env=fakes.environment(**SLURM), stderr=subprocess.DEVNULL
-    ) as running:
+    with fakes.started("slurm.sh", *JOB, **SLURM) as running:
         wait_for(fakes.folder / "going")
         running.send_signal(signal.SIGTERM)
         assert running.wait(timeout=20) == 0
