@@ -144,6 +144,13 @@ def test_every_flag_stands_where_it_belongs() -> None:
     assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/dev/shm"]
 
 
+def test_a_job_has_a_pod_for_each_host() -> None:
+    jobset = render(parse([*FLAGS, "--topology=v5e:2x4", "--chips_per_host=8", "--", *JOB]))
+    job = job_of(jobset)["spec"]
+    assert (job["parallelism"], job["completions"]) == (1, 1)
+    assert pod_of(jobset)["containers"][0]["resources"]["limits"] == {"google.com/tpu": 8}
+
+
 def test_without_queue_and_secret_there_is_no_mention_of_them() -> None:
     jobset = render(parse([*FLAGS, "--", *JOB]))
     assert jobset["metadata"]["labels"] == {}
