@@ -44,6 +44,11 @@ def rematerialised(x: jax.Array, weights: jax.Array) -> jax.Array:
         return (out.astype(jnp.float32) ** 2).sum()
 
 
+def wide(x: jax.Array, weights: jax.Array) -> jax.Array:
+    """The same of 128 times as many rows, which VMEM does not hold."""
+    return rematerialised(jnp.concatenate([jnp.sin(x * n) for n in range(128)]), weights)
+
+
 def until(x: jax.Array, weights: jax.Array) -> jax.Array:
     """A loop that ends by the data."""
     return jax.lax.while_loop(lambda h: h[0, 0] > 0, lambda h: jnp.tanh(h @ weights[0]), x)
@@ -98,6 +103,7 @@ PROGRAMS: dict[str, Program] = {  # what, and where x and weights lie
     "layers": (layers, P(("rows", "columns")), P()),
     "nested": (nested, P(("rows", "columns")), P()),
     "gradient": (jax.grad(rematerialised, 1), P("rows"), P(None, "columns")),
+    "wide_gradient": (jax.grad(wide, 1), P("rows"), P(None, "columns")),
     "until": (until, P("rows"), P()),
     "either": (either, P("rows"), P()),
     "heads": (heads, P("rows"), P()),

@@ -40,6 +40,7 @@ ROOMS = (
     ("models",),
     ("lora", "mesh", "optim", "state", "step", "checkpoint", "seal"),
     ("tinyworld",),
+    ("planning",),
     ("benchmarks",),
     ("judges",),
 )

@@ -322,7 +322,7 @@ def test_nested_loops_branches_and_batches(others: dict[str, Any]) -> None:
     assert found.total.matmul_flops == pytest.approx(3 * 2 * layer + 2 * layer)
     with pytest.raises(hlo.HloError, match="3 shares for 2"):
         cost(others["either"], shares=lambda _: (1, 0, 0))
-    assert cost(others["heads"]).total.matmul_flops * 4 == 2 * 8 * T * T * D / 8
+    assert cost(others["heads"]).total.matmul_flops * 2 == 2 * 8 * T * T * D / 8  # over rows
 
 
 @needs_compiler

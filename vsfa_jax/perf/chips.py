@@ -1,10 +1,11 @@
-"""What is known of each TPU: names, clock, bandwidth and the shape of its matrix units."""
+"""What kernels are measured by of each TPU: clock, matrix units and VMEM."""
 
 from __future__ import annotations
 
 import dataclasses
 
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.planning import chips
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +17,6 @@ class Chip:
       topology: the smallest topology that the compiler knows.
       cores: TensorCores of a device, which share a kernel's grid.
       clock_hz: of the matrix units; inferred from peak FLOP/s and their geometry, not read.
-      bytes_per_s: bandwidth of HBM.
       systolic: rows and columns of a matrix unit.
       flops_per_cycle: of one TensorCore in bfloat16.
       vmem_limit_kib: scoped VMEM that every kernel may use, a compiler flag's value.
@@ -26,18 +26,22 @@ class Chip:
     topology: str
     cores: int
     clock_hz: float
-    bytes_per_s: float
     systolic: int
     flops_per_cycle: int
     vmem_limit_kib: int
+
+    @property
+    def bytes_per_s(self) -> float:
+        """Bandwidth of HBM."""
+        return chips.CHIPS[self.name].hbm_bytes_per_s
 
 
 CHIPS = {
     chip.name: chip
     for chip in (
-        Chip("v5e", "v5e:2x2", 1, 1.5e9, 819e9, 128, 131_072, 98_304),
-        Chip("v6e", "v6e:2x2", 1, 1.75e9, 1640e9, 256, 524_288, 98_304),
-        Chip("v5p", "v5p:2x2x1", 2, 1.75e9, 2765e9, 128, 131_072, 49_152),
+        Chip("v5e", "v5e:2x2", 1, 1.5e9, 128, 131_072, 98_304),
+        Chip("v6e", "v6e:2x2", 1, 1.75e9, 256, 524_288, 98_304),
+        Chip("v5p", "v5p:2x2x1", 2, 1.75e9, 128, 131_072, 49_152),
     )
 }
 

@@ -134,7 +134,7 @@ def read(
     if one.opcode.endswith("-start"):  # operands come first
         result = result[len(taken) : 2 * len(taken)] if len(result) > len(taken) else result
     payload = sum(array.bytes for array in (result if kind == "all-gather" else taken))
-    users = [each for each in computation.instructions.values() if one.name in each.operands]
+    users = computation.users.get(one.name, ())
     if kind == "all-reduce" and users and all(each.opcode == "dynamic-slice" for each in users):
         kind = "reduce-scatter"
     return Collective(

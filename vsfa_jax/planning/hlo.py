@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 HBM, VMEM = 0, 1  # memory spaces of a layout: S(1) is VMEM, none is HBM
@@ -193,6 +193,15 @@ class Computation:
         """By number."""
         found = [one for one in self.instructions.values() if one.opcode == "parameter"]
         return tuple(sorted(found, key=lambda one: int(one.inside)))
+
+    @functools.cached_property
+    def users(self) -> Mapping[str, Sequence[Instruction]]:
+        """By an instruction's name, those that take its result, in order."""
+        found: dict[str, list[Instruction]] = {}
+        for one in self.instructions.values():
+            for name in dict.fromkeys(one.operands):
+                found.setdefault(name, []).append(one)
+        return found
 
     def operands(self, instruction: Instruction) -> tuple[Instruction, ...]:
         """The instructions whose results it takes."""

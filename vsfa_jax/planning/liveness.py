@@ -70,9 +70,9 @@ class _Sweep:
     def _peak(self, computation: Computation) -> tuple[Live, ...]:
         buffers = _buffers(computation)
         change = [0] * (len(computation.instructions) + 1)
-        for one in buffers:
-            change[one.first] += one.bytes
-            change[one.last + 1] -= one.bytes
+        for buffer in buffers:
+            change[buffer.first] += buffer.bytes
+            change[buffer.last + 1] -= buffer.bytes
         best: tuple[int, int, tuple[Live, ...]] = (-1, 0, ())
         held = 0
         for place, one in enumerate(computation.instructions.values()):
@@ -83,9 +83,9 @@ class _Sweep:
                 best = (total, place, inner)
         _, place, inner = best
         here = tuple(
-            Live(one.maker, computation.name, one.array, one.bytes)
-            for one in buffers
-            if one.bytes and one.first <= place <= one.last
+            Live(buffer.maker, computation.name, buffer.array, buffer.bytes)
+            for buffer in buffers
+            if buffer.bytes and buffer.first <= place <= buffer.last
         )
         return here + inner
 

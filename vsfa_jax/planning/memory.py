@@ -98,8 +98,8 @@ class Temporaries:
 def temporaries(program: Program) -> Temporaries:
     """The temporaries of a program at their peak, by what they are for.
 
-    What the compiler makes without saying where it comes from goes to where it is read first or
-    comes from, and else to "other".
+    What the compiler makes without saying where it comes from goes to what reads it next, and to
+    "other" if that does not say so either.
     """
     found = peak(program)
     sums = dict.fromkeys(CATEGORIES, 0)
@@ -116,20 +116,25 @@ def category(program: Program, live: Live) -> str:
         return WEIGHTS
     if _is_copy(computation, live.instruction):
         return COPIES
-    name = live.instruction.op_name
-    if not scope_of(name):
-        near = [one.op_name for one in computation.operands(live.instruction)]
-        near += [
-            one.op_name
-            for one in computation.instructions.values()
-            if live.instruction.name in one.operands
-        ]
-        name = next((each for each in near if scope_of(each)), name)
+    name = _origin(computation, live.instruction)
     scope = scope_of(name)
     if scope == "language":
         is_outside = live.computation == program.entry.name
         return (GRADIENTS if is_backward(name) else SAVED) if is_outside else BLOCK
     return scope or OTHER
+
+
+def _origin(computation: Computation, one: Instruction) -> str:
+    """The op name of an instruction; if it has no scope, of the nearest that reads its result."""
+    wave, seen = [one], {one.name}
+    while wave:
+        found = next((each.op_name for each in wave if scope_of(each.op_name)), None)
+        if found is not None:
+            return found
+        near = [user for each in wave for user in computation.users.get(each.name, ())]
+        wave = [user for user in near if user.name not in seen]
+        seen |= {user.name for user in wave}
+    return one.op_name
 
 
 def _is_gathered(program: Program, live: Live) -> bool:

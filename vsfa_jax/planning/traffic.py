@@ -74,9 +74,7 @@ def _read(program: Program, fused: Computation, source: Instruction) -> int:
     if not whole:
         return 0
     read = 0
-    for user in fused.instructions.values():
-        if source.name not in user.operands:
-            continue
+    for user in fused.users.get(source.name, ()):
         is_first = user.operands[0] == source.name
         if user.opcode in _VIEWS:
             read += _read(program, fused, user)
