@@ -8,6 +8,7 @@ of its own, for the compiler ends the process where it fails.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from vsfa_jax.planning import memory
+
 TOPOLOGY = "v5e:2x2"
 AXES = {"rows": 2, "columns": 2}
 LAYERS, ROUNDS, ROWS, WIDTH = 5, 3, 512, 1024
-MEMORY = ("argument", "output", "alias", "temp", "generated_code")
 
 
 def layers(x: jax.Array, weights: jax.Array) -> jax.Array:
@@ -128,9 +130,11 @@ def compiled(name: str) -> dict[str, object]:
             program = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
             return {"text": "", "memory": {}, "failure": str(error)}
-    found = program.memory_analysis()
-    memory = {part: getattr(found, f"{part}_size_in_bytes") for part in MEMORY}
-    return {"text": program.as_text(), "memory": memory, "failure": ""}
+    return {
+        "text": program.as_text(),
+        "memory": dataclasses.asdict(memory.read(program)),
+        "failure": "",
+    }
 
 
 if __name__ == "__main__":

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from compiled_programs import compiled, needs_compiler
 
 from vsfa_jax.planning import assumptions, collectives, hlo, matmuls, memory, scopes, traffic
 from vsfa_jax.planning.chips import CHIPS, chip_of
@@ -18,51 +13,16 @@ from vsfa_jax.planning.collectives import Collective, Fabric
 from vsfa_jax.planning.cost import Cost, Kernel, KernelWork, Work, kernel_of, measure
 from vsfa_jax.planning.roofline import roofline
 
-HERE = Path(__file__).parent
-COMPILER = {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-    "PYTHONPATH": str(HERE.parent),
-}
 FABRIC = Fabric({"rows": 2, "columns": 2}, slices=(0, 0, 1, 1))
 T, D, L = 512, 1024, 5  # of programs_for_tpu.py
-QUICK = ("layers", "gradient", "talk", "too_large")
-
-needs_compiler = pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None, reason="libtpu has no wheel for this machine"
-)
-
-
-def compile_them(*names: str) -> dict[str, Any]:
-    """Programs by name, from a process of their own."""
-    done = subprocess.run(
-        [sys.executable, HERE / "programs_for_tpu.py", *names],
-        env={**os.environ, **COMPILER},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.fixture(scope="module")
-def quick() -> dict[str, Any]:
-    return compile_them(*QUICK)
-
-
-@pytest.fixture(scope="module")
-def others() -> dict[str, Any]:
-    return compile_them("nested", "until", "either", "heads")
 
 
 def no_kernel(kernel: Kernel) -> float:
     raise AssertionError(kernel)
 
 
-def cost(program: dict[str, Any], **given: Any) -> Cost:
-    return measure(hlo.parse(program["text"]), FABRIC, no_kernel, **given)
+def cost(name: str, **given: Any) -> Cost:
+    return measure(hlo.parse(compiled(name)["text"]), FABRIC, no_kernel, **given)
 
 
 # What the compiler writes, in short.
@@ -266,8 +226,8 @@ def test_axes_and_slices_that_groups_cross() -> None:
 
 
 @needs_compiler
-def test_layers_are_counted(quick: dict[str, Any]) -> None:
-    found = cost(quick["layers"])
+def test_layers_are_counted() -> None:
+    found = cost("layers")
     assert found.total.matmul_flops == L * 2 * (T // 4) * D * D
     arguments = L * D * D * 2 + T // 4 * D * 2
     assert arguments <= found.total.hbm_bytes < 1.1 * arguments
@@ -275,9 +235,9 @@ def test_layers_are_counted(quick: dict[str, Any]) -> None:
 
 
 @needs_compiler
-def test_a_gradient_is_counted(quick: dict[str, Any]) -> None:
+def test_a_gradient_is_counted() -> None:
     """Forward, again for the backward pass, and two products of that."""
-    found = cost(quick["gradient"])
+    found = cost("gradient")
     assert found.total.matmul_flops * 4 == 4 * L * 2 * T * D * D
     again = {name: work for name, work in found.by_op_name.items() if "rematted" in name}
     assert sum(work.matmul_flops for work in again.values()) * 4 == L * 2 * T * D * D
@@ -288,7 +248,7 @@ def test_a_gradient_is_counted(quick: dict[str, Any]) -> None:
 
 
 @needs_compiler
-def test_collectives_are_counted(quick: dict[str, Any]) -> None:
+def test_collectives_are_counted() -> None:
     size = T * D * 2
     wanted = {
         ("all-reduce", ("rows",)): (size, size),
@@ -298,15 +258,15 @@ def test_collectives_are_counted(quick: dict[str, Any]) -> None:
         ("all-to-all", ("rows",)): (size, size / 2),
         ("collective-permute", ("rows",)): (size, size),
     }
-    found = {(one.kind, one.axes): one for one in cost(quick["talk"]).collectives}
+    found = {(one.kind, one.axes): one for one in cost("talk").collectives}
     assert {key: (one.payload_bytes, one.sent_bytes) for key, one in found.items()} == wanted
     assert all(one.executions == 1 for one in found.values())
     assert all(one.crosses_slices == ("rows" in one.axes) for one in found.values())
 
 
 @needs_compiler
-def test_a_program_that_does_not_fit_says_by_how_much(quick: dict[str, Any]) -> None:
-    refusal = memory.read_refusal(quick["too_large"]["failure"])
+def test_a_program_that_does_not_fit_says_by_how_much() -> None:
+    refusal = memory.read_refusal(compiled("too_large")["failure"])
     assert refusal is not None
     assert refusal.available_bytes == CHIPS["v5e"].usable_hbm_bytes
     assert refusal.used_bytes > 24 * 2**30
@@ -314,23 +274,23 @@ def test_a_program_that_does_not_fit_says_by_how_much(quick: dict[str, Any]) -> 
 
 @needs_compiler
 @pytest.mark.slow
-def test_nested_loops_branches_and_batches(others: dict[str, Any]) -> None:
-    assert cost(others["nested"]).total.matmul_flops == 3 * L * 2 * (T // 4) * D * D
+def test_nested_loops_branches_and_batches() -> None:
+    assert cost("nested").total.matmul_flops == 3 * L * 2 * (T // 4) * D * D
     layer = 2 * (T // 2) * D * D
-    assert cost(others["either"]).total.matmul_flops == L * 2 * layer
-    found = cost(others["either"], shares=lambda _: (3 / 5, 2 / 5))
+    assert cost("either").total.matmul_flops == L * 2 * layer
+    found = cost("either", shares=lambda _: (3 / 5, 2 / 5))
     assert found.total.matmul_flops == pytest.approx(3 * 2 * layer + 2 * layer)
     with pytest.raises(hlo.HloError, match="3 shares for 2"):
-        cost(others["either"], shares=lambda _: (1, 0, 0))
-    assert cost(others["heads"]).total.matmul_flops * 2 == 2 * 8 * T * T * D / 8  # over rows
+        cost("either", shares=lambda _: (1, 0, 0))
+    assert cost("heads").total.matmul_flops * 2 == 2 * 8 * T * T * D / 8  # over rows
 
 
 @needs_compiler
 @pytest.mark.slow
-def test_a_loop_that_ends_by_the_data_needs_a_count(others: dict[str, Any]) -> None:
+def test_a_loop_that_ends_by_the_data_needs_a_count() -> None:
     with pytest.raises(hlo.HloError, match=r"of 'jit\(until\)/while'"):
-        cost(others["until"])
-    assert cost(others["until"], trips=lambda _: 7).total.matmul_flops == 7 * T * D * D
+        cost("until")
+    assert cost("until", trips=lambda _: 7).total.matmul_flops == 7 * T * D * D
 
 
 # Attention's kernels, and what is assumed.

@@ -46,6 +46,7 @@ class Memory:
       aliased: outputs that overwrite donated arguments.
       temporaries: room for what lives between, gaps between arrays included.
       code: the program.
+      peak: most that lives at once, without gaps and code; of small programs it counts VMEM too.
     """
 
     arguments: int
@@ -53,6 +54,7 @@ class Memory:
     aliased: int
     temporaries: int
     code: int
+    peak: int
 
     @property
     def total(self) -> int:
@@ -62,8 +64,6 @@ class Memory:
 
 def read(compiled: jax.stages.Compiled) -> Memory:
     """The memory of a compiled program.
-
-    Its `peak_memory_in_bytes` is left out: libtpu adds up arrays in HBM and in VMEM there.
 
     Raises:
       HloError: the compiler says nothing of it.
@@ -77,6 +77,7 @@ def read(compiled: jax.stages.Compiled) -> Memory:
         found.alias_size_in_bytes,
         found.temp_size_in_bytes,
         found.generated_code_size_in_bytes,
+        found.peak_memory_in_bytes,
     )
 
 
