@@ -21,7 +21,7 @@ COMPILER = {
     "PYTHONPATH": str(HERE.parent),
 }
 QUICK = ("layers", "gradient", "talk", "too_large")
-SLOW = ("nested", "wide_gradient", "until", "either", "heads")
+SLOW = ("nested", "wide_gradient", "until", "either", "heads", "talk_across")
 
 needs_compiler = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="libtpu has no wheel for this machine"

@@ -111,13 +111,18 @@ PROGRAMS: dict[str, Program] = {  # what, and where x and weights lie
     "heads": (heads, P("rows"), P()),
     "talk": (talk, P(), P()),
     "too_large": (too_large, P(), P()),
+    "talk_across": (talk, P(), P()),
 }
+SLICES = {"talk_across": 2}  # rows lie apart; the others have one slice
 
 
 def compiled(name: str) -> dict[str, object]:
     """The text and the memory of one program."""
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=TOPOLOGY).devices
-    mesh = Mesh(np.asarray(devices).reshape(tuple(AXES.values())), tuple(AXES))
+    slices = SLICES.get(name, 1)
+    topology = topologies.get_topology_desc(
+        platform="tpu", topology_name=TOPOLOGY, num_slices=slices
+    )
+    mesh = Mesh(np.asarray(topology.devices).reshape(AXES["rows"], -1), tuple(AXES))
     function, *specs = PROGRAMS[name]
     shapes = ((ROWS, WIDTH), (LAYERS, WIDTH, WIDTH))
     arguments = [

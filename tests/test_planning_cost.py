@@ -216,6 +216,31 @@ def test_groups_in_a_form_that_is_not_known_are_refused() -> None:
         collectives.groups("replica_groups=all", 4)
 
 
+def test_a_transfer_between_slices_is_read() -> None:
+    transfer = '_xla_megascale_transfer_type="ALL_REDUCE"'
+    text = f"""\
+HloModule jit_f, num_partitions=2
+
+ENTRY %main (a: f32[8,128]) -> f32[8,128] {{
+  %a = f32[8,128]{{1,0}} parameter(0)
+  %t = token[] after-all()
+  %s = (f32[8,128]{{1,0}}, u32[], token[]) send(%a, %t), frontend_attributes={{{transfer}}}
+  %r = (f32[8,128]{{1,0}}, u32[], token[]) recv(%t), frontend_attributes={{{transfer}}}
+  %d = token[] send-done(%s)
+  %e = (f32[8,128]{{1,0}}, token[]) recv-done(%r)
+  ROOT %x = f32[8,128]{{1,0}} get-tuple-element(%e), index=0
+}}
+"""
+    program = hlo.parse(text)
+    assert program.partitions == 2
+    [one] = measure(program, FABRIC, no_kernel).collectives
+    assert (one.kind, one.payload_bytes, one.crosses_slices) == ("all-reduce", 4096, True)
+    assert (one.groups, one.axes) == (((0, 2), (1, 3)), ("rows",))
+    assert FABRIC.placed(((0, 1),), 2) == ((0, 1),)
+    with pytest.raises(hlo.HloError, match="for 3 devices: the mesh has 4"):
+        FABRIC.placed(((0, 1),), 3)
+
+
 def test_axes_and_slices_that_groups_cross() -> None:
     fabric = Fabric({"data": 2, "fsdp": 4}, slices=(0, 0, 0, 0, 1, 1, 1, 1))
     along_fsdp = ((0, 1, 2, 3), (4, 5, 6, 7))
@@ -283,6 +308,25 @@ def test_nested_loops_branches_and_batches() -> None:
     with pytest.raises(hlo.HloError, match="3 shares for 2"):
         cost("either", shares=lambda _: (1, 0, 0))
     assert cost("heads").total.matmul_flops * 2 == 2 * 8 * T * T * D / 8  # over rows
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_slices_speak_through_the_host() -> None:
+    """A sum over both axes is one within each slice, of a part between them, and a gather."""
+    fabric = Fabric({"rows": 2, "columns": 4}, slices=(0, 0, 0, 0, 1, 1, 1, 1))
+    program = hlo.parse(compiled("talk_across")["text"])
+    found = measure(program, fabric, no_kernel).collectives
+    size = T * D * 2
+    away = sorted((one.kind, one.payload_bytes) for one in found if one.crosses_slices)
+    assert away == [
+        ("all-reduce", size // 4),
+        ("all-reduce", size),
+        ("all-to-all", size),
+        ("collective-permute", size),
+    ]
+    assert all(one.axes == ("rows",) for one in found if one.crosses_slices)
+    assert all(one.axes == ("columns",) for one in found if not one.crosses_slices)
 
 
 @needs_compiler

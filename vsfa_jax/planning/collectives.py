@@ -1,9 +1,12 @@
 """What chips say to each other: kind, bytes, groups, and the mesh axes and slices they cross.
 
-replica_groups={{0,1},{2,3}}                   written out
-replica_groups=[2,4]<=[4,2]T(1,0)              numbers 0..7 as [4,2], transposed, as 2 groups of 4
-replica_groups=mesh['x'=2,'y'=2] {'y'}         numbers as a mesh, along axis y
-source_target_pairs={{0,1},{1,0}}              a collective permute's
+    replica_groups={{0,1},{2,3}}                   written out
+    replica_groups=[2,4]<=[4,2]T(1,0)              0..7 as [4,2], transposed, as 2 groups of 4
+    replica_groups=mesh['x'=2,'y'=2] {'y'}         numbers as a mesh, along axis y
+    source_target_pairs={{0,1},{1,0}}              a collective permute's
+
+A program for several slices numbers the devices of one. What goes to other slices is written as a
+`send` and a `recv` through the host, with a collective within the slice before and after.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from vsfa_jax.planning.hlo import Computation, HloError, Instruction
+from vsfa_jax.planning.hlo import Array, Computation, HloError, Instruction, Program
 
 KINDS = (
     "all-gather",
@@ -33,6 +36,14 @@ _GROUPS = re.compile(
     r"replica_groups=mesh\[(?P<mesh>[^\]]*)\](?:, device_ids=\((?P<ids>[^ ]*)\))?"
     r" \{(?P<along>[^}]*)\}"
 )
+_TRANSFER = re.compile(r'_xla_megascale_transfer_type="(\w+)"')
+_BETWEEN = {  # slices
+    "ALL_REDUCE": "all-reduce",
+    "ALL_GATHER": "all-gather",
+    "REDUCE_SCATTER": "reduce-scatter",
+    "ALL_TO_ALL": "all-to-all",
+    "ONE_TO_ONE": "collective-permute",
+}
 _PAIRS = re.compile(r"source_target_pairs=(\{[\d,{}]*\})")
 _IOTA = re.compile(r"\[([\d,]+)\](?:<=\[([\d,]+)\])?(?:T\(([\d,]+)\))?")
 _SIZED = re.compile(r"'([^']*)'=(\d+)")
@@ -55,6 +66,26 @@ class Fabric:
     def size(self) -> int:
         """Devices."""
         return int(np.prod(list(self.axes.values()), dtype=int))
+
+    def placed(self, groups: Groups, partitions: int) -> Groups:
+        """Groups of a program's devices by their place in the mesh.
+
+        Raises:
+          HloError: the program is for neither all devices nor those of one slice.
+        """
+        if partitions == self.size:
+            return groups
+        own = [place for place, number in enumerate(self.slices) if number == self.slices[0]]
+        if len(own) != partitions:
+            raise HloError(f"program for {partitions} devices: the mesh has {self.size}")
+        return tuple(tuple(own[member] for member in group) for group in groups)
+
+    @property
+    def across(self) -> Groups:
+        """Devices of the same place in each slice."""
+        numbers = sorted(set(self.slices))
+        each = [[p for p, found in enumerate(self.slices) if found == n] for n in numbers]
+        return tuple(zip(*each, strict=True))
 
     def crossed(self, groups: Groups) -> tuple[str, ...]:
         """The axes along which members of a group differ."""
@@ -116,24 +147,27 @@ class Collective:
 def kind_of(instruction: Instruction) -> str | None:
     """The kind of collective that an instruction begins, None for any other."""
     kind = instruction.opcode.removesuffix("-start")
-    return kind if kind in KINDS else None
+    if kind in KINDS:
+        return kind
+    found = _TRANSFER.search(instruction.attributes) if kind == "send" else None
+    return _BETWEEN.get(found[1]) if found else None
 
 
 def read(
-    computation: Computation, one: Instruction, fabric: Fabric, executions: float, is_async: bool
+    program: Program, computation: Computation, one: Instruction, fabric: Fabric, is_async: bool
 ) -> Collective:
-    """The collective that `one` of `computation` is.
+    """One execution of the collective that `one` of `computation` is.
 
     Raises:
       HloError: its groups are in a form that is not known.
     """
-    kind = kind_of(one) or one.opcode
-    found = groups(one.attributes, fabric.size)
-    taken = [array for each in computation.operands(one) for array in each.arrays]
-    result = one.arrays
-    if one.opcode.endswith("-start"):  # operands come first
-        result = result[len(taken) : 2 * len(taken)] if len(result) > len(taken) else result
-    payload = sum(array.bytes for array in (result if kind == "all-gather" else taken))
+    kind, is_sent = kind_of(one) or one.opcode, one.opcode == "send"
+    if is_sent:
+        found = fabric.across
+    else:
+        found = fabric.placed(groups(one.attributes, program.partitions), program.partitions)
+    taken, given = arrays_of(computation, one)
+    payload = sum(array.bytes for array in (given if kind == "all-gather" else taken))
     users = computation.users.get(one.name, ())
     if kind == "all-reduce" and users and all(each.opcode == "dynamic-slice" for each in users):
         kind = "reduce-scatter"
@@ -143,11 +177,23 @@ def read(
         payload,
         found,
         fabric.crossed(found),
-        fabric.crosses_slices(found),
-        executions,
+        is_sent or fabric.crosses_slices(found),
+        1.0,
         one.op_name,
-        is_async or one.opcode.endswith("-start"),
+        is_async or is_sent or one.opcode.endswith("-start"),
     )
+
+
+def arrays_of(
+    computation: Computation, one: Instruction
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """The arrays that a collective takes, and those that it gives."""
+    taken = tuple(array for each in computation.operands(one) for array in each.arrays)
+    if one.opcode == "send":
+        return taken[:1], taken[:1]
+    if one.opcode.endswith("-start"):  # what is taken comes first in its result
+        return taken, one.arrays[len(taken) : 2 * len(taken)]
+    return taken, one.arrays
 
 
 def groups(attributes: str, devices: int) -> Groups:

@@ -195,7 +195,7 @@ class _Counter:
         is_part = fused and _goes_on(computation)
         if collectives.kind_of(one) and not is_part:
             begins = fused and _targets(computation, traffic.ASYNC_START)
-            found = (collectives.read(computation, one, self._fabric, 1.0, begins),)
+            found = (collectives.read(self._program, computation, one, self._fabric, begins),)
         work = Work(matmuls.flops(computation, one), kernel_flops, 0.0)
         if not fused:
             moved = traffic.hbm_bytes(self._program, computation, one)

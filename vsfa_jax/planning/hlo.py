@@ -31,6 +31,7 @@ _OP_NAME = re.compile(r'\bop_name="((?:[^"\\]|\\.)*)"')
 _TARGET = re.compile(r'\bcustom_call_target="([^"]*)"')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _ALIAS = re.compile(r"\{([\d, ]*)\}: \((\d+), \{([\d, ]*)\}")
+_PARTITIONS = re.compile(r"\bnum_partitions=(\d+)")
 _BITS = {"pred": 8, "token": 0, "opaque": 0}
 
 
@@ -225,11 +226,13 @@ class Program:
       entry: the computation that runs.
       computations: all of them by name.
       aliases: results that overwrite donated arguments.
+      partitions: devices that it is for; those of one slice where there are several.
     """
 
     entry: Computation
     computations: Mapping[str, Computation]
     aliases: tuple[Alias, ...]
+    partitions: int
 
 
 def parse(text: str) -> Program:
@@ -255,7 +258,8 @@ def parse(text: str) -> Program:
     if entry is None or entry not in computations:
         raise HloError("HLO text: found no ENTRY computation")
     head_line = text[: text.find("\n")]
-    return Program(computations[entry], computations, tuple(_aliases(head_line)))
+    partitions = int(_group(_PARTITIONS, head_line) or 1)
+    return Program(computations[entry], computations, tuple(_aliases(head_line)), partitions)
 
 
 def parse_shape(text: str) -> Shape:

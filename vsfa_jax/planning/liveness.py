@@ -130,7 +130,8 @@ def _results(
         return _element(computation.operands(one)[0], int(one.attribute("index") or 0), flat)
     if one.opcode.endswith(("-done", "-update")):
         start = computation.operands(one)[0]
-        before = 0 if one.opcode == "copy-done" else _operand_arrays(computation, start)
+        is_first = one.opcode in ("copy-done", "recv-done")
+        before = 0 if is_first else _operand_arrays(computation, start)
         return flat if one.opcode.endswith("-update") else flat[before : before + len(one.arrays)]
     aliased = _aliased(computation, one, taken)
     is_nothing = one.opcode in _NOTHING
@@ -167,8 +168,8 @@ def _aliased(
 ) -> dict[int, _Buffer]:
     """By number of a result's array, the operand's buffer that it is written into."""
     flat = [buffer for buffers in taken for buffer in buffers]
-    if one.opcode == "copy-start":
-        return {1: flat[0]}
+    if one.opcode in ("copy-start", "send"):
+        return {int(one.opcode == "copy-start"): flat[0]}
     if one.opcode.endswith("-start"):
         return dict(enumerate(flat[: max(0, len(one.arrays) - 1)]))
     found = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vsfa_jax.planning.collectives import kind_of
+from vsfa_jax.planning.collectives import arrays_of, kind_of
 from vsfa_jax.planning.hlo import HBM, Array, Computation, Instruction, Program
 
 ASYNC_START, ASYNC_DONE = "AsyncCollectiveStart", "AsyncCollectiveDone"
@@ -18,7 +18,7 @@ ASYNC_START, ASYNC_DONE = "AsyncCollectiveStart", "AsyncCollectiveDone"
 _FREE = {
     *("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all"),
     *("while", "conditional", "call", "async-start", "async-update", "async-done"),
-    *("partition-id", "replica-id", "optimization-barrier", "iota"),
+    *("partition-id", "replica-id", "optimization-barrier", "iota", "recv"),
 }
 _FREE_TARGETS = {
     *("AllocateBuffer", "ConcatBitcast", "AssumeGatherIndicesInBound", ASYNC_START, ASYNC_DONE),
@@ -54,8 +54,7 @@ def hbm_bytes(program: Program, computation: Computation, one: Instruction) -> i
 
 def collective_bytes(computation: Computation, one: Instruction) -> int:
     """Bytes of a collective, which stands alone or in a fusion: what it takes and gives, once."""
-    taken = [array for each in computation.operands(one) for array in each.arrays]
-    given = one.arrays[len(taken) : 2 * len(taken)] if one.opcode.endswith("-start") else one.arrays
+    taken, given = arrays_of(computation, one)
     return _in_hbm(taken) + _in_hbm(given)
 
 
