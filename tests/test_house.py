@@ -40,7 +40,6 @@ ROOMS = (
     ("models",),
     ("lora", "mesh", "optim", "state", "step", "checkpoint", "seal"),
     ("tinyworld",),
-    ("planning",),
     ("benchmarks",),
     ("judges",),
 )

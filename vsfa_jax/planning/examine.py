@@ -6,22 +6,23 @@ import collections
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
+from flax import nnx
 from jax.sharding import Mesh
 
 from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.mesh import make_mesh, slice_of
+from vsfa_jax.models.parameters import by_name
 from vsfa_jax.planning import assumptions, flops, hlo, memory, topology
 from vsfa_jax.planning.chips import Chip, chip_of
 from vsfa_jax.planning.collectives import Fabric
 from vsfa_jax.planning.cost import Cost, measure
 from vsfa_jax.planning.holdings import holdings
-from vsfa_jax.planning.job import Job, make_job
-from vsfa_jax.planning.program import Program, compile_program
+from vsfa_jax.planning.job import Job
+from vsfa_jax.planning.program import Program, Request, compile_program
 from vsfa_jax.planning.report import GIB, Plan, Traffic
 from vsfa_jax.planning.roofline import Roofline, roofline
 
@@ -74,17 +75,16 @@ def examine(settings: Settings, place: Slice, program: str, budget: Budget) -> P
       ConfigError: the job cannot be cut so.
     """
     chip = place.chip
-    job = make_job(settings, place.devices())
-    is_train = program == "train"
-    lower = job.lower_train if is_train else job.lower_eval
+    request = Request(settings, place.topology, place.num_slices, program, budget)
+    job, is_train = request.job(), program == "train"
     rows = settings.batch_rows if is_train else job.eval_rows
-    compiled = compile_program(lambda: lower(budget), job.mesh, place.cache)
+    compiled = compile_program(request, job, place.cache)
     shape = (rows, budget.tokens, budget.patches)
     if compiled.refusal:
         return _refused(compiled, program, shape, chip)
     parsed = hlo.parse(compiled.text)
     cost = _cost(job, parsed, budget, is_train)
-    wanted = flops.of_step(job, budget) if is_train else flops.of_answers(job, budget)
+    wanted = _model_flops(job, budget, is_train)
     times = roofline(chip, cost, wanted / job.mesh.size)
     held = holdings(
         parsed,
@@ -144,14 +144,36 @@ def _cost(job: Job, parsed: hlo.Program, budget: Budget, is_train: bool) -> Cost
     )
 
 
+def _model_flops(job: Job, budget: Budget, is_train: bool) -> float:
+    """Of one run on all devices: every row full, every token trained, no answer ends early."""
+    params, tokens = job.split.params, budget.tokens
+    model = nnx.merge(job.split.structure.graph, params, job.split.frozen)
+    if is_train:
+        rows = job.settings.batch_rows
+        load = flops.full_load(job.config, rows, tokens, budget.patches, trained=tokens)
+        return flops.total(flops.model_flops(model, set(by_name(params)), load)).total
+    new = job.settings.eval.max_new_tokens
+    load = flops.full_load(job.config, job.eval_rows, tokens, budget.patches, trained=1)
+    pairs = flops.causal_pairs(tokens + new, job.config.text.window)
+    load = dataclasses.replace(
+        load,
+        tokens=job.eval_rows * (tokens + new),
+        trained=job.eval_rows * (1 + new),
+        text_pairs=job.eval_rows * pairs,
+    )
+    return flops.total(flops.model_flops(model, (), load)).total
+
+
 def _traffic(cost: Cost) -> list[Traffic]:
     """Collectives by kind and axes, the most bytes first."""
-    sums: dict[tuple[Any, ...], list[float]] = collections.defaultdict(lambda: [0.0, 0.0])
+    sums: dict[tuple[str, tuple[str, ...], bool], list[float]] = collections.defaultdict(
+        lambda: [0.0, 0.0]
+    )
     for one in cost.collectives:
         total = sums[one.kind, one.axes, one.crosses_slices]
         total[0] += one.executions
         total[1] += one.executions * one.sent_bytes
-    found = [Traffic(*key, executions, sent) for key, (executions, sent) in sums.items()]
+    found = [Traffic(*key, *total) for key, total in sums.items()]
     return sorted(found, key=lambda one: -one.bytes)
 
 

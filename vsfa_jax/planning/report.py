@@ -127,15 +127,15 @@ def _plan_lines(plan: Plan) -> list[str]:
     if not plan.executed_flops:
         return lines
     lines += [
-        f"  {'model FLOPs of a device':<34} {plan.model_flops / 1e12:9.2f} T",
-        f"  {'executed FLOPs of a device':<34} {plan.executed_flops / 1e12:9.2f} T",
+        f"  {'model FLOPs of a device':<34} {_flops(plan.model_flops)}",
+        f"  {'executed FLOPs of a device':<34} {_flops(plan.executed_flops)}",
     ]
     for one in plan.collectives:
         where = "+".join(one.axes) + (", across slices" if one.crosses_slices else "")
         what = f"{one.kind} over {where}"
-        lines.append(f"  {what:<34} {_gib(int(one.bytes))} in {one.executions:.0f}")
+        lines.append(f"  {what:<34} {_gib(one.bytes)} in {one.executions:.0f}")
     for name, seconds in plan.times.items():
-        lines.append(f"  {name + ' time':<34} {1e3 * seconds:9.1f} ms")
+        lines.append(f"  {name + ' time':<34} {1e3 * seconds:9.2f} ms")
     lines.append(f"  {'MFU at most':<34} {plan.mfu_ceiling:9.1%}")
     lines.append(f"  {'MFU if no collective overlaps':<34} {plan.mfu_serial:9.1%}")
     return lines
@@ -152,5 +152,10 @@ def _verdict(report: Report) -> list[str]:
     return lines
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:9.3f} GiB"
+def _gib(size: float) -> str:
+    """Bytes in GiB, or in MiB where that says more."""
+    return f"{size / GIB:9.3f} GiB" if abs(size) >= GIB / 10 else f"{size / 2**20:9.3f} MiB"
+
+
+def _flops(count: float) -> str:
+    return f"{count / 1e12:9.2f} T" if count >= 1e11 else f"{count / 1e9:9.2f} G"

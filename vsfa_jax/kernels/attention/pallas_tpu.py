@@ -120,8 +120,6 @@ def _into_layout(x: jax.Array, rows: bool, pad: int) -> jax.Array:
     if rows:
         return b_n_t_h
     short = -x.shape[3] % SUBLANES
-    if short:  # libtpu 0.0.52 ends itself where it fuses this padding into a projection of one row
-        b_n_t_h = jax.lax.optimization_barrier(b_n_t_h)
     return jnp.pad(b_n_t_h.transpose(0, 1, 3, 2), ((0, 0), (0, 0), (0, short), (0, 0)))
 
 
