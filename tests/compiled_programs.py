@@ -29,11 +29,11 @@ needs_compiler = pytest.mark.skipif(
 
 
 @functools.cache
-def _compiled(*names: str) -> dict[str, Any]:
+def compile_programs(*names: str, **environment: str) -> dict[str, Any]:
     """Programs by name, from a process of their own."""
     done = subprocess.run(
         [sys.executable, HERE / "programs_for_tpu.py", *names],
-        env={**os.environ, **COMPILER},
+        env={**os.environ, **COMPILER, **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -44,4 +44,4 @@ def _compiled(*names: str) -> dict[str, Any]:
 
 def compiled(name: str) -> dict[str, Any]:
     """A program's text, memory and failure; those of `QUICK` are made together."""
-    return _compiled(*(QUICK if name in QUICK else SLOW))[name]
+    return compile_programs(*(QUICK if name in QUICK else SLOW))[name]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled_programs import compiled, needs_compiler
+from compiled_programs import compile_programs, compiled, needs_compiler
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vsfa_jax.planning import hlo, liveness, memory
+from vsfa_jax.planning import dump, hlo, liveness, memory, traffic
 
 MIB = 2**20
 
@@ -44,7 +48,7 @@ ENTRY %main (a: f32[1024,256], w: f32[512,256]) -> f32[1024,256] {
   %start = s32[] constant(0)
   %saved = f32[1024,256]{1,0} add(%turned, %a), metadata={op_name="jit(f)/jvp(language)/add"}
   %carry = (s32[], f32[1024,256]{1,0}) tuple(%start, %saved)
-  %loop = (s32[], f32[1024,256]{1,0}) while(%carry), condition=%until, body=%body
+  %loop = (s32[], f32[1024,256]{1,0}) while(%carry), condition=%until, body=%body, metadata={op_name="jit(f)/jvp(language)/while"}
   %kept = f32[1024,256]{1,0} get-tuple-element(%loop), index=1
   %gathered = f32[1024,256]{1,0} all-gather(%w), replica_groups={}, dimensions={0}
   %in_place = f32[1024,256]{1,0} add(%kept, %gathered), backend_config={"aliasing_operands":{"lists":[{"indices":["0","2"]}]}}
@@ -109,6 +113,66 @@ ENTRY %main (a: f32[1024,256]) -> f32[1024,256] {
     assert named(liveness.peak(hlo.parse(text))) == {"x": MIB, "other": MIB}
     text = text.replace("%x = f32[1024,256]{1,0}", "%x = f32[1024,256]{1,0:S(1)}")
     assert named(liveness.peak(hlo.parse(text))) == {"other": MIB, "sent": MIB}
+
+
+OFFLOADED = """\
+ENTRY %main (a: f32[4096,256], i: s32[1024]) -> f32[1024,256] {
+  %a = f32[4096,256]{1,0} parameter(0)
+  %i = s32[1024]{0} parameter(1)
+  %x = f32[4096,256]{1,0} add(%a, %a)
+  %begin = ((), (), (s32[64]{0}, s32[1]{0:S(2)})) custom-call-start(), custom_call_target="gather"
+  %given = ((f32[4096,256]{1,0}, s32[1024]{0}), f32[1024,256]{1,0}, (s32[64]{0}, s32[1]{0:S(2)})) custom-call-update(%begin, %x, %i)
+  %end = f32[1024,256]{1,0} custom-call-done(%given)
+  ROOT %result = f32[1024,256]{1,0} negate(%end)
+}
+"""  # noqa: E501
+
+
+def test_a_gather_that_is_handed_over_reads_rows() -> None:
+    """What it takes comes with the update; it holds its source, and reads as much as it gives."""
+    whole = hlo.parse(OFFLOADED)
+    assert named(liveness.peak(whole)) == {"x": 4 * MIB, "given": MIB}
+    moved = traffic.hbm_bytes(whole, whole.entry, whole.entry.instructions["given"])
+    assert moved == MIB + 1024 * 4 + MIB
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+    """Stands for a compiled program."""
+
+    text: str | None
+
+    def as_text(self) -> str | None:
+        if self.text == "unreadable":
+            raise jax.errors.JaxRuntimeError("INTERNAL: async-update")
+        return self.text
+
+
+def test_a_text_that_jax_cannot_give_is_read_from_the_dump(tmp_path: Path) -> None:
+    assert dump.text_of(Compiled("text"), tmp_path) == "text"
+    with pytest.raises(hlo.HloError, match="found None"):
+        dump.text_of(Compiled(None), tmp_path)
+    with pytest.raises(hlo.HloError, match=r"found no \*-TLP-hlo.txt.*async-update"):
+        dump.text_of(Compiled("unreadable"), tmp_path)
+    for age, name in enumerate(("2-TLP-hlo.txt", "1-TLP-hlo.txt", "3-TLP-01-hlo-details.txt")):
+        (tmp_path / name).write_text(name)
+        os.utime(tmp_path / name, (age, age))
+    assert dump.text_of(Compiled("unreadable"), tmp_path) == "1-TLP-hlo.txt"
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_the_compiler_writes_the_same_text(tmp_path: Path) -> None:
+    """Its instructions, their order and their layouts."""
+    given = compile_programs("layers", LIBTPU_INIT_ARGS=dump.flags(tmp_path))["layers"]
+    program = hlo.parse(dump.text_of(Compiled("unreadable"), tmp_path))
+    wanted = hlo.parse(given["text"])
+    for name, computation in wanted.computations.items():
+        found = program.computations[name].instructions
+        assert [*found] == [*computation.instructions]
+        assert [one.shape for one in found.values()] == [
+            one.shape for one in computation.instructions.values()
+        ]
 
 
 @pytest.mark.parametrize(

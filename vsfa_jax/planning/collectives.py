@@ -191,7 +191,9 @@ def arrays_of(
     taken = tuple(array for each in computation.operands(one) for array in each.arrays)
     if one.opcode == "send":
         return taken[:1], taken[:1]
-    if one.opcode.endswith("-start"):  # what is taken comes first in its result
+    if (
+        one.opcode.endswith("-start") and one.opcode != "all-reduce-start"
+    ):  # what is taken comes first in its result
         return taken, one.arrays[len(taken) : 2 * len(taken)]
     return taken, one.arrays
 

@@ -167,7 +167,7 @@ class _Counter:
         parts = [(1.0, self._own(computation, one, fused))]
         if one.opcode == "fusion":
             parts.append((1.0, self.of(one.called["calls"], fused=True)))
-        elif one.opcode in ("call", "async-start"):
+        elif one.opcode in ("call", "call-start", "async-start"):
             role = "calls" if "calls" in one.called else "to_apply"
             parts.append((1.0, self.of(one.called[role])))
         return parts

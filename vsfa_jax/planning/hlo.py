@@ -234,6 +234,17 @@ class Program:
     aliases: tuple[Alias, ...]
     partitions: int
 
+    @functools.cached_property
+    def callers(self) -> Mapping[str, Sequence[tuple[Computation, Instruction, str]]]:
+        """By computation, the instructions that call it: where, which, as what."""
+        found: dict[str, list[tuple[Computation, Instruction, str]]] = {}
+        for computation in self.computations.values():
+            for one in computation.instructions.values():
+                roles = [*one.called.items(), *(("branch", name) for name in one.branches)]
+                for role, name in roles:
+                    found.setdefault(name, []).append((computation, one, role))
+        return found
+
 
 def parse(text: str) -> Program:
     """Reads `compiled.as_text()`.

@@ -95,7 +95,7 @@ class _Sweep:
             names: Sequence[str] = [one.called["body"]]
         elif one.opcode == "conditional":
             names = one.branches
-        elif one.opcode in ("call", "async-start"):
+        elif one.opcode in ("call", "call-start", "async-start"):
             names = [name for role, name in one.called.items() if role in ("calls", "to_apply")]
         else:
             return ()
@@ -128,11 +128,11 @@ def _results(
         return flat
     if one.opcode == "get-tuple-element":
         return _element(computation.operands(one)[0], int(one.attribute("index") or 0), flat)
-    if one.opcode.endswith(("-done", "-update")):
-        start = computation.operands(one)[0]
-        is_first = one.opcode in ("copy-done", "recv-done")
-        before = 0 if is_first else _operand_arrays(computation, start)
-        return flat if one.opcode.endswith("-update") else flat[before : before + len(one.arrays)]
+    if one.opcode.endswith("-update") and len(one.operands) == 1:
+        return flat
+    if one.opcode.endswith("-done"):
+        before = _given_first(computation.operands(one)[0])
+        return flat[before : before + len(one.arrays)]
     aliased = _aliased(computation, one, taken)
     is_nothing = one.opcode in _NOTHING
     return [
@@ -156,11 +156,12 @@ def _element(source: Instruction, index: int, flat: list[_Buffer]) -> list[_Buff
     return flat[start : start + sizes[index]]
 
 
-def _operand_arrays(computation: Computation, start: Instruction) -> int:
-    """Arrays that the start of an asynchronous pair takes; they stand first in its result."""
-    while start.opcode.endswith("-update"):
-        start = computation.operands(start)[0]
-    return sum(len(each.arrays) for each in computation.operands(start))
+def _given_first(start: Instruction) -> int:
+    """Arrays of what an asynchronous instruction takes, which stand before its result's."""
+    if start.opcode in ("copy-start", "recv", "all-reduce-start"):
+        return 0
+    parts = start.shape if isinstance(start.shape, tuple) else ()
+    return sum(1 for _ in leaves(parts[0])) if parts else 0
 
 
 def _aliased(
@@ -170,8 +171,9 @@ def _aliased(
     flat = [buffer for buffers in taken for buffer in buffers]
     if one.opcode in ("copy-start", "send"):
         return {int(one.opcode == "copy-start"): flat[0]}
-    if one.opcode.endswith("-start"):
-        return dict(enumerate(flat[: max(0, len(one.arrays) - 1)]))
+    if one.opcode.endswith(("-start", "-update")):
+        given = flat if one.opcode.endswith("-start") else flat[len(taken[0]) :]
+        return dict(enumerate(given[: _given_first(one)]))
     found = {
         int(output or 0): taken[int(operand)][0]
         for output, operand in _OUTPUT_ALIAS.findall(

@@ -8,8 +8,7 @@ body       tuple(counter + 1, ...)             in steps of 1
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from vsfa_jax.planning.hlo import Computation, HloError, Instruction, Program
 
@@ -39,18 +38,6 @@ class Loops:
     def __init__(self, program: Program, given: Trips | None = None):
         self._program = program
         self._given = given
-
-    @functools.cached_property
-    def _callers(self) -> Mapping[str, list[tuple[Computation, Instruction, str]]]:
-        """By computation, the instructions that call it: where, which, as what."""
-        found: dict[str, list[tuple[Computation, Instruction, str]]] = {}
-        for computation in self._program.computations.values():
-            for one in computation.instructions.values():
-                for role, name in one.called.items():
-                    found.setdefault(name, []).append((computation, one, role))
-                for name in one.branches:
-                    found.setdefault(name, []).append((computation, one, "branch"))
-        return found
 
     def trips(self, computation: Computation, loop: Instruction) -> float:
         """How often the body of `loop`, which stands in `computation`, runs.
@@ -131,7 +118,7 @@ class Loops:
         self, where: Computation, parameter: Instruction
     ) -> tuple[Computation, Instruction] | None:
         """What a fusion gives its computation as a parameter."""
-        callers = self._callers.get(where.name, [])
+        callers = self._program.callers.get(where.name, ())
         if len(callers) != 1 or callers[0][2] != "calls":
             return None
         outside, caller, _ = callers[0]
@@ -168,7 +155,9 @@ class Loops:
 
     def _outside(self, where: Computation, index: int) -> int | None:
         """The constant that the loop around `where` carries at `index`."""
-        callers = [each for each in self._callers.get(where.name, []) if each[2] != "to_apply"]
+        callers = [
+            each for each in self._program.callers.get(where.name, ()) if each[2] != "to_apply"
+        ]
         if len(callers) != 1 or callers[0][2] not in ("body", "condition"):
             return None
         outside, loop, _ = callers[0]

@@ -120,8 +120,9 @@ def category(program: Program, live: Live) -> str:
     name = _origin(computation, live.instruction)
     scope = scope_of(name)
     if scope == "language":
-        is_outside = live.computation == program.entry.name
-        return (GRADIENTS if is_backward(name) else SAVED) if is_outside else BLOCK
+        if _is_in_layers(program, live.computation):
+            return BLOCK
+        return GRADIENTS if is_backward(name) else SAVED
     return scope or OTHER
 
 
@@ -146,6 +147,15 @@ def _is_gathered(program: Program, live: Live) -> bool:
     fused = program.computations.get(one.called.get("calls", ""))
     return fused is not None and any(
         each.target == traffic.ASYNC_START for each in fused.instructions.values()
+    )
+
+
+def _is_in_layers(program: Program, computation: str) -> bool:
+    """Whether a computation runs once for each layer of the language model."""
+    return any(
+        (one.opcode == "while" and scope_of(one.op_name) == "language")
+        or _is_in_layers(program, where.name)
+        for where, one, _ in program.callers.get(computation, ())
     )
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vsfa_jax.planning.collectives import arrays_of, kind_of
-from vsfa_jax.planning.hlo import HBM, Array, Computation, Instruction, Program
+from vsfa_jax.planning.hlo import HBM, Array, Computation, Instruction, Program, leaves
 
 ASYNC_START, ASYNC_DONE = "AsyncCollectiveStart", "AsyncCollectiveDone"
 
 _FREE = {
     *("parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all"),
-    *("while", "conditional", "call", "async-start", "async-update", "async-done"),
+    *("while", "conditional", "call", "call-start", "async-start", "async-update"),
     *("partition-id", "replica-id", "optimization-barrier", "iota", "recv"),
 }
 _FREE_TARGETS = {
@@ -40,9 +40,10 @@ def hbm_bytes(program: Program, computation: Computation, one: Instruction) -> i
         return read + _written(program, fused, fused.root)
     if one.opcode == "copy-start":
         return _in_hbm(operands[0].arrays) + _in_hbm(one.arrays[:1])
-    if one.opcode == "slice-start":
-        [target] = one.arrays[len(operands[0].arrays) :][:1]
-        return _part(operands[0].arrays[0], target) + _in_hbm([target])
+    if one.opcode.endswith(("-start", "-update")) and isinstance(one.shape, tuple):
+        taken, given = (tuple(leaves(part)) for part in one.shape[:2])
+        part = sum(array.padded_bytes for array in given)
+        return sum(min(_in_hbm([array]), part) for array in taken) + _in_hbm(given)
     if one.opcode in _PARTIAL:
         return _part(operands[0].arrays[0], one.arrays[0]) + _in_hbm(one.arrays)
     if one.opcode == "dynamic-update-slice":
