@@ -54,7 +54,8 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
     is_other = said.revision or said.path != run.model.path
     revision = said.revision if is_other else run.model.revision
     model = dataclasses.replace(run.model, path=said.path, dtype=said.dtype, revision=revision)
-    kept = {name: getattr(settings, name) for name in ("mesh", "eval", "probe", "study")}
+    own = ("mesh", "eval", "probe", "study", "compile_cache")
+    kept = {name: getattr(settings, name) for name in own}
     return dataclasses.replace(run, model=model, **kept)
 
 

@@ -201,6 +201,7 @@ class Settings:
     tensorboard: bool
     wandb_project: str
     progress: bool
+    compile_cache: str
     model: Model
     train: Train
     lora: Lora
