@@ -11,6 +11,8 @@ from vsfa_jax import answering, benchmarks, evaluate
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.data.record import Message
+from vsfa_jax.manifest import Manifest
+from vsfa_jax.restore import Trained
 
 
 class Parrot:
@@ -57,9 +59,10 @@ def wired(monkeypatch, cases):
     assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
     monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
     monkeypatch.setattr(evaluate, "settings_of_run", lambda settings, workdir: settings)
-    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: None)
-    tuned = Oracle(cases, "refuses")
-    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: (150, tuned))
+    parts = Manifest("", "", "template", "resolution", "base", "code")
+    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: parts)
+    tuned = Trained(150, "digest", Oracle(cases, "refuses"))
+    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: tuned)
 
 
 def read_lines(path):

@@ -59,13 +59,18 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
     return dataclasses.replace(run, model=model, **kept)
 
 
-def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> None:
+def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> Manifest:
     """Refuses a workdir whose base, template or resolution are not this assembly's.
+
+    Returns:
+      The assembly's own.
 
     Raises:
       CheckpointError: they differ, or it is no run's workdir.
     """
-    manifest(settings, assembly, None).check(workdir, for_evaluation=True)
+    own = manifest(settings, assembly, None)
+    own.check(workdir, for_evaluation=True)
+    return own
 
 
 def base_hash(settings: Settings, assembly: Assembly) -> str:

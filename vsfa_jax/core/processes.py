@@ -21,7 +21,9 @@ from types import TracebackType
 from typing import NoReturn
 
 import jax
+import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
 from vsfa_jax.core.errors import ConfigError
 
@@ -142,6 +144,15 @@ def _checked(place: Place) -> Place:
     if place.index >= place.count:
         raise ConfigError(f"--distributed: process {place.index} of {place.count}; wanted one less")
     return place
+
+
+def from_first(text: str) -> str:
+    """What the first process gives, on every process; all of them must call it."""
+    data = np.frombuffer(text.encode(), np.uint8)
+    length = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
+    if jax.process_index() > 0:
+        data = np.zeros(length, np.uint8)
+    return bytes(np.asarray(multihost_utils.broadcast_one_to_all(data), np.uint8)).decode()
 
 
 def lost_a_peer(error: jax.errors.JaxRuntimeError) -> NoReturn:
