@@ -30,7 +30,7 @@ from vsfa_jax.core.errors import ConfigError
 MODES = ("auto", "on", "off")
 HEARTBEAT_S = 20  # a process that was not heard of for so long is given up, and with it the run
 _PATIENCE_S = HEARTBEAT_S + 10  # until the heartbeats have told which process is gone
-_PORT = 8476  # of the coordinator in a JobSet
+PORT = 8476  # of the coordinator in a JobSet
 _EXPLICIT = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 _JOBSET = ("JOBSET_NAME", "REPLICATED_JOB_NAME", "JOB_INDEX", "JOB_COMPLETION_INDEX")
 
@@ -121,7 +121,7 @@ def _jobset_place(environment: Mapping[str, str]) -> Place:
     else:
         _want(environment, ("JAX_NUM_PROCESSES",))
         hosts = count = _number(environment, "JAX_NUM_PROCESSES")
-    coordinator = f"{name}-{group}-0-0.{name}:{_PORT}"
+    coordinator = f"{name}-{group}-0-0.{name}:{PORT}"
     coordinator = environment.get("JAX_COORDINATOR_ADDRESS", coordinator)
     return _checked(Place(coordinator, count, job * hosts + pod))
 
