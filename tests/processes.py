@@ -27,7 +27,7 @@ class Job:
       flags: of each process, or of all.
       processes: their number.
       devices: of all processes together.
-      command: "train" or "evaluate".
+      command: "train", "evaluate", or a script of tests/.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Job:
         each = flags if flags and not isinstance(flags[0], str) else [flags] * processes
         environment = {
             **os.environ,
+            "PYTHONPATH": str(ROOT),
             "JAX_PLATFORMS": "cpu",
             "JAX_COMPILATION_CACHE_DIR": str(cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -61,7 +62,12 @@ class Job:
             path = workdir.parent / f"{workdir.name}.{command}.{processes}.{index}.log"
             self._logs.append(path)
             with path.open("w") as log:
-                line = [sys.executable, "-m", f"vsfa_jax.{command}", "--config=configs/tiny.py"]
+                program = (
+                    [f"tests/{command}"]
+                    if command.endswith(".py")
+                    else ["-m", f"vsfa_jax.{command}"]
+                )
+                line = [sys.executable, *program, "--config=configs/tiny.py"]
                 self.processes.append(
                     subprocess.Popen(
                         [*line, f"--workdir={workdir}", *own],

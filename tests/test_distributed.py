@@ -254,6 +254,21 @@ def test_a_fault_that_one_finds_ends_all(cache: Path, tmp_path: Path, wrong: int
     assert "no/such/folder" in job.log(wrong) and "error:" in job.log(wrong)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_fault_of_one_amid_the_steps_ends_all_and_loses_no_save(
+    cache: Path, tmp_path: Path, wrong: int, monkeypatch
+) -> None:
+    monkeypatch.setenv("VSFA_FAULTY", str(wrong))
+    with Job(tmp_path / "run", cache, FLAGS, processes=2, command="fault_at_step.py") as job:
+        assert job.processes[wrong].wait(300) == 2
+        assert job.processes[1 - wrong].wait(GONE_S) not in (0, None)
+    assert "a made-up fault" in job.log(wrong)
+    with Job(tmp_path / "run", cache, FLAGS, processes=2) as again:
+        assert [row["step"] for row in read_metrics(again.finish())] == list(range(1, STEPS + 1))
+    assert "resumed from step 3" in again.log(0)
+
+
 EVALUATION = [
     *FLAGS,
     "--config.steps=3",

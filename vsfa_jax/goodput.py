@@ -133,7 +133,7 @@ def _sums(row: Mapping[str, Any]) -> dict[str, float]:
 
 def describe(row: Mapping[str, float]) -> str:
     """One line for the log: where the seconds of a row went."""
-    parts = [f"{name} {row[_PREFIX + name]:.0f} s" for name in NAMES if row[_PREFIX + name] >= 0.5]
+    parts = [f"{name} {row[_PREFIX + name]:.0f} s" for name in NAMES if round(row[_PREFIX + name])]
     return f"goodput {row['goodput']:.0%}: " + ", ".join(parts)
 
 
