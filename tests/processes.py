@@ -9,13 +9,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
 START_S = 300  # a loaded machine's patience for a run to come to its next line
+
+
+def explicit(count: int, index: int, port: int) -> dict[str, str]:
+    """The variables of a process that is told where it stands."""
+    return {
+        "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
+        "JAX_NUM_PROCESSES": str(count),
+        "JAX_PROCESS_ID": str(index),
+    }
+
+
+def slurm(count: int, index: int, port: int) -> dict[str, str]:
+    """The variables of a task of srun; jax makes a port of the job's number."""
+    return {
+        "SLURM_JOB_ID": str(port),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": str(count),
+        "SLURM_PROCID": str(index),
+        "SLURM_LOCALID": str(index),
+    }
 
 
 class Job:
@@ -28,6 +48,7 @@ class Job:
       processes: their number.
       devices: of all processes together.
       command: "train", "evaluate", or a script of tests/.
+      launcher: of several processes, gives each its variables.
     """
 
     def __init__(
@@ -39,6 +60,7 @@ class Job:
         processes: int,
         devices: int = 4,
         command: str = "train",
+        launcher: Callable[[int, int, int], dict[str, str]] = explicit,
     ) -> None:
         self.workdir, self._logs = workdir, []
         each = flags if flags and not isinstance(flags[0], str) else [flags] * processes
@@ -56,9 +78,7 @@ class Job:
         self.began = time.monotonic()
         for index, own in enumerate(each):
             if processes > 1:
-                environment["JAX_COORDINATOR_ADDRESS"] = f"localhost:{port}"
-                environment["JAX_NUM_PROCESSES"] = str(processes)
-                environment["JAX_PROCESS_ID"] = str(index)
+                environment |= launcher(processes, index, port)
             path = workdir.parent / f"{workdir.name}.{command}.{processes}.{index}.log"
             self._logs.append(path)
             with path.open("w") as log:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import Job, lines
+from processes import Job, lines, slurm
 
 from vsfa_jax.core import processes
 from vsfa_jax.core.errors import ConfigError
@@ -154,13 +154,23 @@ def test_a_mesh_that_cuts_across_processes_is_refused() -> None:
 
 
 def test_two_processes_train_and_one_of_them_writes(cache: Path, tmp_path: Path) -> None:
-    with Job(tmp_path / "run", cache, SMALL, processes=2, devices=2) as job:
+    flags = [*SMALL, f"--config.compile_cache={tmp_path / 'programs'}"]
+    with Job(tmp_path / "run", cache, flags, processes=2, devices=2) as job:
         workdir = job.finish()
     assert [row["step"] for row in lines(workdir / "metrics.jsonl")] == [1, 2]
     assert (workdir / "checkpoints" / "2").is_dir()
     assert len(list((workdir / "tensorboard").iterdir())) == 1
+    assert any((tmp_path / "programs").iterdir()), "nothing was kept of what was compiled"
     assert "2 processes, 2 devices" in job.log(0)
     assert not [line for line in job.log(1).splitlines() if line.startswith("I")]
+
+
+@pytest.mark.slow
+def test_tasks_of_slurm_find_each_other(cache: Path, tmp_path: Path) -> None:
+    flags = [*SMALL, "--distributed=on"]
+    with Job(tmp_path / "run", cache, flags, processes=2, devices=2, launcher=slurm) as job:
+        assert len(read_metrics(job.finish())) == 2
+    assert "2 processes, 2 devices" in job.log(0)
 
 
 @pytest.mark.slow
@@ -227,14 +237,16 @@ def seconds(row: dict) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chosen", [0, 1])
-def test_sigterm_to_one_saves_the_same_step_of_all(
-    cache: Path, tmp_path: Path, chosen: int
+@pytest.mark.parametrize(
+    ("chosen", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)]
+)
+def test_a_signal_to_one_saves_the_same_step_of_all(
+    cache: Path, tmp_path: Path, chosen: int, number: signal.Signals
 ) -> None:
     with Job(tmp_path / "run", cache, ENDLESS, processes=2) as job:
         metrics = job.workdir / "metrics.jsonl"
         job.wait_for_lines(metrics, 4)
-        job.processes[chosen].send_signal(signal.SIGTERM)
+        job.processes[chosen].send_signal(number)
         assert job.statuses(30) == [0, 0], job.log()
     last = lines(metrics)[-1]["step"]
     assert max(int(path.name) for path in (job.workdir / "checkpoints").iterdir()) == last
