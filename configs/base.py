@@ -34,6 +34,9 @@ def get_config() -> ConfigDict:
     config.wandb_project = ""
     # Whether a progress bar is drawn on a terminal.
     config.progress = True
+    # Directory of compiled programs, which a run that starts again reads; processes may share it.
+    # "" keeps none.
+    config.compile_cache = ""
 
     config.model = model = ConfigDict()
     # Directory of a Hugging Face checkpoint, the name of one on the hub ("owner/name"), or

@@ -81,7 +81,7 @@ def same(one, other):
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_global_batch_is_the_same_for_any_number_of_processes(count):
     whole = take(make(), 12)
-    shares = [take(make(process_index=i, process_count=count), 12) for i in range(count)]
+    shares = [take(make(part=i, parts=count), 12) for i in range(count)]
     for step, parts in enumerate(zip(*shares, strict=True)):
         assert [part[0] for part in parts] == [step] * count
         joined = jax.tree.map(lambda *x: np.concatenate(x), *(part[1] for part in parts))
@@ -170,7 +170,7 @@ def test_stale_lengths_are_noticed():
 
 def test_rows_must_divide_and_counts_agree():
     with pytest.raises(ConfigError, match="batch_rows: 4 rows do not divide over 3 processes"):
-        make(process_count=3)
+        make(parts=3)
     with pytest.raises(DataError, match="counts 40 records, the data 39"):
         pipeline.Pipeline(ListSource(39), encode, make().plan)
 

@@ -9,8 +9,11 @@ import pytest
 from configs import tiny
 from vsfa_jax import answering, benchmarks, evaluate
 from vsfa_jax.core import config
-from vsfa_jax.core.errors import CheckpointError, ConfigError
+from vsfa_jax.core.errors import CheckpointError, ConfigError, StoppedError
 from vsfa_jax.data.record import Message
+from vsfa_jax.kept import Kept
+from vsfa_jax.manifest import Manifest
+from vsfa_jax.restore import Trained
 
 
 class Parrot:
@@ -57,9 +60,10 @@ def wired(monkeypatch, cases):
     assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
     monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
     monkeypatch.setattr(evaluate, "settings_of_run", lambda settings, workdir: settings)
-    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: None)
-    tuned = Oracle(cases, "refuses")
-    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: (150, tuned))
+    parts = Manifest("", "", "template", "resolution", "base", "code")
+    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: parts)
+    tuned = Trained(150, "digest", Oracle(cases, "refuses"))
+    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: tuned)
 
 
 def read_lines(path):
@@ -159,6 +163,69 @@ def test_a_base_that_has_answered_is_not_asked_again(wired, settings, tmp_path, 
     (folder / "answers.jsonl").write_text("{}")
     with pytest.raises(CheckpointError, match="answers.jsonl: cannot be read"):
         evaluate.read_answers(folder, "base")
+
+
+def test_an_evaluation_that_is_killed_asks_only_the_rest(
+    wired, settings, tmp_path, cases, monkeypatch
+):
+    evaluate.evaluate(settings, tmp_path / "whole")
+    folder, asked = tmp_path / "killed" / "eval" / "main", []
+    real = Oracle.generate
+
+    def killed(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        if len(asked) > len(cases):
+            raise KeyboardInterrupt
+        asked.extend(seeds)
+        return real(self, conversations, max_new_tokens, temperature, seeds, batch_size)
+
+    monkeypatch.setattr(Oracle, "generate", killed)
+    monkeypatch.setattr(answering, "ROUND", 1)
+    small = dataclasses.replace(settings, eval=dataclasses.replace(settings.eval, batch_size=40))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(small, tmp_path / "killed")
+    assert [path.name for path in folder.iterdir()] == ["answered.jsonl"]
+    with (folder / "answered.jsonl").open("a") as file:
+        file.write('{"key": "torn')
+    before = len(asked)
+    assert len(cases) < before < 2 * len(cases)
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(
+            dataclasses.replace(small, eval=dataclasses.replace(small.eval, temperature=0.5)),
+            tmp_path / "killed",
+        )
+    assert len(asked) > len(cases), "what was answered otherwise is not taken"
+    monkeypatch.setattr(Oracle, "generate", real)
+    asked.clear()
+
+    def counted(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        asked.extend(seeds)
+        return real(self, conversations, max_new_tokens, temperature, seeds, batch_size)
+
+    monkeypatch.setattr(Oracle, "generate", counted)
+    evaluate.evaluate(settings, tmp_path / "killed")
+    assert len(asked) == 2 * len(cases) - before
+    for name in ("answers.jsonl", "verdicts.jsonl"):
+        wanted = (tmp_path / "whole" / "eval" / "main" / name).read_bytes()
+        assert (folder / name).read_bytes() == wanted
+    assert not (folder / "answered.jsonl").exists()
+
+
+def test_an_evaluation_that_is_stopped_keeps_what_was_answered(tmp_path, cases):
+    kept = Kept(tmp_path, {"base": "key"})
+    options = {"max_new_tokens": 7, "temperature": 0.9, "batch_size": 2, "seed": 0}
+    with pytest.raises(StoppedError, match="asks only the rest"):
+        answering.answers(
+            Parrot("a"), cases, name="base", **options, kept=kept, stopped=lambda: True
+        )
+    again = Kept(tmp_path, {"base": "key", "tuned": "key"})
+    assert len(again.answers("base")) == answering.ROUND * 2 and not again.answers("tuned")
+    assert not Kept(tmp_path, {"base": "other"}).answers("base")
+    parrot = Parrot("b")
+    said = answering.answers(parrot, cases, name="base", **options, kept=again)
+    texts = [answer.text.split()[0] for answer in said]
+    assert texts.count("a") == answering.ROUND * 2 and texts.count("b") == len(cases) - 8
+    assert [answer.case_id for answer in said] == [case.id for case in cases]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/a", ".hidden"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import pytest
@@ -133,28 +132,26 @@ def test_an_absent_compiler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         topology.devices("v5e:2x2")
 
 
-def written(workdir: Path, fits: bool, given: config.Settings = TINY) -> Any:
-    mesh = make_mesh(-1, 1, 1)
-    found = settings.that_bear_on_memory(given, mesh)
+def written(workdir: Path, fits: bool) -> None:
+    found = settings.that_bear_on_memory(TINY, make_mesh(-1, 1, 1))
     report = Report({"model": "m", "slice": "s"}, found, [FITS if fits else UNFIT])
     workdir.mkdir(exist_ok=True)
     (workdir / "plan.json").write_text(json.dumps(as_json(report)))
-    return mesh
 
 
 def test_a_run_is_refused_whose_plan_says_that_it_does_not_fit(tmp_path: Path) -> None:
-    mesh = written(tmp_path, fits=False)
+    written(tmp_path, fits=False)
     refuse = settings.refuse_if_planned_not_to_fit
     with pytest.raises(ConfigError, match=r"plan\.json: says that this job does not fit 1 cpu"):
-        refuse(TINY, mesh, tmp_path)
-    refuse(changes.changed(TINY, {"train.despite_plan": True}), mesh, tmp_path)
-    refuse(changes.changed(TINY, {"train.remat": "blocks"}), mesh, tmp_path)  # another job's plan
-    refuse(TINY, mesh, tmp_path / "no plan")
+        refuse(TINY, tmp_path)
+    refuse(changes.changed(TINY, {"train.despite_plan": True}), tmp_path)
+    refuse(changes.changed(TINY, {"train.remat": "blocks"}), tmp_path)  # another job's plan
+    refuse(TINY, tmp_path / "no plan")
     written(tmp_path, fits=True)
-    refuse(TINY, mesh, tmp_path)
+    refuse(TINY, tmp_path)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(ConfigError, match="not a readable plan"):
-        refuse(TINY, mesh, tmp_path)
+        refuse(TINY, tmp_path)
 
 
 def test_the_page_and_the_text_say_the_same_and_escape() -> None:

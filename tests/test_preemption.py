@@ -15,10 +15,10 @@ def test_a_signal_is_remembered_and_the_handler_put_back(number: signal.Signals)
     before = signal.getsignal(number)
     with Preemption() as preemption:
         assert not preemption.requested
-        assert not preemption.agreed(1)
+        assert not preemption.agreed()
         os.kill(os.getpid(), number)
         assert preemption.requested
-        assert preemption.agreed(2)
+        assert preemption.agreed()
     assert signal.getsignal(number) == before
 
 

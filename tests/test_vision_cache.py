@@ -68,6 +68,21 @@ def test_an_image_is_computed_once(vlm, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_records_that_are_all_there_are_not_looked_at_again(vlm, tmp_path):
+    example = training.examples(vlm, 9)[8]
+    cache_of(vlm, tmp_path).fill(iter([example]), "records")
+    untouched = iter([example])
+    again = cache_of(vlm, tmp_path)
+    again.fill(untouched, "records")
+    assert next(untouched) is example
+    assert len(again.replace(example).patch_places["features"]) == len(example.patches)
+    again.fill(looked_at := iter([example]), "other records")
+    assert next(looked_at, None) is None
+    other = cache_of(vlm, tmp_path, key="other")
+    other.fill(looked_at := iter([example]), "records")
+    assert next(looked_at, None) is None, "another base has nothing yet"
+
+
 def test_another_base_begins_anew_and_a_torn_file_too(vlm, tmp_path):
     example = training.examples(vlm, 9)[8]
     cache_of(vlm, tmp_path).fill(iter([example]))

@@ -13,6 +13,8 @@ digests and the layout in `meta` are for that.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -48,11 +50,13 @@ class Restored:
       step: optimizer steps done when it was saved.
       trees: name -> pytree, in the structure and sharding that were asked for.
       meta: what the caller gave to `save`.
+      digest: of the trees' leaves, a hash.
     """
 
     step: int
     trees: dict[str, Any]
     meta: dict[str, Any]
+    digest: str
 
 
 class Checkpointer:
@@ -261,7 +265,8 @@ def _read(
                 raise DamagedError(f"{where}/{name}: {leaf} is not what was saved (sha256 differs)")
         leaves = [flat[leaf] for leaf in flatten(tree)]
         trees[name] = jax.tree.unflatten(jax.tree.structure(tree), leaves)
-    return Restored(step, trees, document["meta"])
+    read = json.dumps({name: saved[name] for name in abstract}, sort_keys=True)
+    return Restored(step, trees, document["meta"], hashlib.sha256(read.encode()).hexdigest())
 
 
 def _reading(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -30,10 +30,18 @@ class Sampling:
     top_p: float = 1.0
 
 
-def collate_prompts(examples: Sequence[Example]) -> Batch:
-    """One prompt a row, padded on the right to a bucket, so that few programs are compiled."""
-    tokens = max(len(e.tokens) for e in examples)
-    patches = max(len(e.patches) for e in examples)
+def collate_prompts(
+    examples: Sequence[Example],
+    agree: Callable[[tuple[int, ...]], tuple[int, ...]] = lambda lengths: lengths,
+) -> Batch:
+    """One prompt a row, padded on the right to a bucket, so that few programs are compiled.
+
+    Args:
+      examples: this process's.
+      agree: from the longest (tokens, patches) of this process to those of all.
+    """
+    own = max(len(e.tokens) for e in examples), max(len(e.patches) for e in examples)
+    tokens, patches = agree(own)
     budget = Budget(_bucket(tokens, _LEAST_TOKENS), _bucket(patches, _LEAST_PATCHES))
     return collate([[e] for e in examples], budget, examples[0])
 

@@ -4,14 +4,15 @@
 
 Restores the newest good checkpoint, lets base and tuned answer every case with the same random
 numbers, judges, and writes WORKDIR/eval/NAME/: answers.jsonl, verdicts.jsonl, table.json and
-report.html. Read `evaluate` from top to bottom.
+report.html. One that is killed keeps its answers, and the next asks only the rest. Read `evaluate`
+from top to bottom.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
 from vsfa_jax.judges.protocol import Verdict
+from vsfa_jax.kept import Kept
+from vsfa_jax.manifest import Manifest, hash_json
+from vsfa_jax.preemption import Preemption
 from vsfa_jax.provenance import check_workdir, settings_of_run
-from vsfa_jax.restore import restore
+from vsfa_jax.restore import Trained, restore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +55,10 @@ def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[An
         is asked now where there are none.
 
     Returns:
-      The table as text.
+      The table as text; nothing on any process but the first, which judges and writes.
 
     Raises:
+      StoppedError: a signal stopped it; what was answered is kept.
       UserError: a workdir of another base or template, no good checkpoint, an unknown benchmark, a
         full disk.
     """
@@ -62,12 +67,19 @@ def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[An
     cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
     settings = settings_of_run(settings, workdir)
     assembly = assemble(settings)
-    check_workdir(settings, assembly, workdir)
-    step, tuned = restore(assembly, workdir)
-    logging.info("step %d of %s: %d cases", step, workdir, len(cases))
-    asked = {"tuned": tuned} if base_answers else {"base": assembly.vlm, "tuned": tuned}
-    findings = examine(asked, cases, options, base_answers)
-    write(directory, facts(settings, workdir, step), findings)
+    parts = check_workdir(settings, assembly, workdir)
+    tuned = restore(assembly, workdir)
+    logging.info("step %d of %s: %d cases", tuned.step, workdir, len(cases))
+    models = {} if base_answers else {"base": assembly.vlm}
+    models["tuned"] = tuned.model
+    kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
+    with Preemption() as preemption:
+        said = ask(models, cases, options, kept, preemption.agreed)
+    if jax.process_index() > 0:
+        return ""
+    findings = judge(cases, [*base_answers, *said])
+    write(directory, facts(settings, workdir, tuned.step), findings)
+    kept.remove()
     return table_text.as_text(findings.rows, max_depth=1)
 
 
@@ -82,15 +94,23 @@ def folder(workdir: Path, name: str) -> Path:
     return workdir / "eval" / name
 
 
-def examine(
+def origin(name: str, settings: config.Settings, parts: Manifest, tuned: Trained) -> str:
+    """A hash of all that a model's answers follow from, besides the cases."""
+    options = settings.eval
+    decoding = [options.max_new_tokens, options.temperature, options.seed]
+    base = [parts.base_weights, parts.template, parts.resolution, parts.code, settings.model.dtype]
+    return hash_json([name, base, decoding, tuned.digest if name == "tuned" else ""])
+
+
+def ask(
     models: Mapping[str, Model],
     cases: Sequence[Case],
     options: config.Eval,
-    known: Sequence[Answer] = (),
-) -> Findings:
-    """Asks every model, adds what a blind guesser says and what is known, judges, and counts."""
-    said = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
-    said += known
+    kept: Kept,
+    stopped: Callable[[], bool],
+) -> list[Answer]:
+    """Every model's answers, those that are kept among them."""
+    said: list[Answer] = []
     for name, model in models.items():
         logging.info("%s answers", name)
         said += answers(
@@ -101,7 +121,16 @@ def examine(
             temperature=options.temperature,
             batch_size=options.batch_size,
             seed=options.seed,
+            kept=kept,
+            stopped=stopped,
         )
+    return said
+
+
+def judge(cases: Sequence[Case], said: Sequence[Answer]) -> Findings:
+    """Adds what a blind guesser says, judges, and counts."""
+    blind = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
+    said = [*blind, *said]
     judge_of = {case.benchmark: benchmarks.find(case.benchmark).JUDGE for case in cases}
     verdicts = judges.judge_all(cases, said, judge_of)
     return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
@@ -186,9 +215,11 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
 
 def main(settings: config.Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
-    print(evaluate(settings, workdir))
-    print(f"report: {folder(workdir, settings.eval.name) / 'report.html'}")
+    table = evaluate(settings, workdir)
+    if jax.process_index() == 0:
+        print(table)
+        print(f"report: {folder(workdir, settings.eval.name) / 'report.html'}")
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run(main, distributed=True)

@@ -54,7 +54,8 @@ def export(settings: Settings, workdir: Path, out: Path, format: str, dtype: str
         raise ConfigError("--format: found 'peft', wanted 'hf': the run trained no adapter")
     assembly = assemble(settings)
     check_workdir(settings, assembly, workdir)
-    step, tuned = restore(assembly, workdir)
+    trained = restore(assembly, workdir)
+    tuned = trained.model
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         made = Path(folder) / "made"
@@ -64,7 +65,7 @@ def export(settings: Settings, workdir: Path, out: Path, format: str, dtype: str
         else:
             _write_adapter(made, settings, assembly, tuned.model)
         made.rename(out)
-    logging.info("step %d of %s: %s", step, workdir, out)
+    logging.info("step %d of %s: %s", trained.step, workdir, out)
 
 
 def _write_adapter(made: Path, settings: Settings, assembly: Assembly, model: Any) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
-from vsfa_jax.assemble import open_data
+from vsfa_jax.assemble import Assembly, open_data
 from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.data.batch import Batch, Budget, Example
@@ -23,9 +23,11 @@ from vsfa_jax.data.pack import Plan, pack
 from vsfa_jax.data.pipeline import Pipeline, lengths
 from vsfa_jax.data.record import Record
 from vsfa_jax.data.sources import Source
+from vsfa_jax.goodput import Clock
 from vsfa_jax.kernels.attention import check_contiguous
 from vsfa_jax.manifest import hash_files, hash_json
 from vsfa_jax.mesh import batch_sharding
+from vsfa_jax.models.rows import row_share
 from vsfa_jax.vision_cache import VisionCache
 
 _NAMED = 20  # dropped records that the log names
@@ -44,16 +46,24 @@ class Input:
     plan: Plan
     pipeline: Pipeline
 
-    def batches(self, start: int, stop: int) -> Iterator[tuple[int, Batch, list[list[str]], float]]:
+    def batches(
+        self, start: int, stop: int, clock: Clock
+    ) -> Iterator[tuple[int, Batch, list[list[str]], float]]:
         """Yields (step, this process's batch, record ids by row, seconds waited for it)."""
         stream = self.pipeline.iterate(start)
         try:
             for _ in range(start, stop):
                 began = time.perf_counter()
-                step, batch, ids = next(stream)
+                with clock.on("data_wait"):
+                    step, batch, ids = next(stream)
                 yield step, batch, ids, time.perf_counter() - began
         finally:
             stream.close()  # type: ignore[attr-defined]
+
+    def tokens(self, step: int) -> int:
+        """Tokens of a step's batch, over all processes."""
+        rows = self.plan.batch(step)[1]
+        return sum(int(self.plan.lengths[row, 0].sum()) for row in rows)
 
     def keep_plan(self, path: Path) -> None:
         """Writes the packing plan if it is not there yet; the manifest holds the same hash.
@@ -83,7 +93,7 @@ class Input:
 
 def make_input(
     settings: Settings,
-    processor: Any,
+    assembly: Assembly,
     split: str,
     workdir: Path,
     cache: VisionCache | None = None,
@@ -92,7 +102,7 @@ def make_input(
 
     Args:
       settings: the run's.
-      processor: of the model.
+      assembly: its processor measures and encodes; its mesh says which rows this process reads.
       split: "train" or "validation".
       workdir: keeps measured lengths, `lengths_SPLIT.npz`.
       cache: of the tower's features, filled here; None runs the tower in every step.
@@ -100,12 +110,13 @@ def make_input(
     Raises:
       DataError: the records cannot be used.
     """
-    source = open_data(settings, split)
+    source, processor = open_data(settings, split), assembly.vlm.processor
     workdir.mkdir(parents=True, exist_ok=True)
     key = hash_json([template_hash(processor), resolution_hash(processor)])
     limit = settings.data.max_image_pixels
     measure = functools.partial(processor.measure, max_image_pixels=limit)
-    measured = lengths(source, measure, workdir / f"lengths_{split}.npz", key=key)
+    cached, keep = workdir / f"lengths_{split}.npz", jax.process_index() == 0
+    measured = lengths(source, measure, cached, key=key, keep=keep)
     budgets = tuple(Budget(*budget) for budget in settings.data.budgets)
     check_budgets(budgets, processor.patch_multiple)
     plan = pack(measured, budgets, settings.batch_rows, settings.seed)
@@ -113,12 +124,13 @@ def make_input(
     for dropped in plan.dropped[:_NAMED]:
         logging.warning("dropped %s: %s", source.sketch(dropped.index).id, dropped.reason)
     encode = encoder(processor, limit)
+    part, parts = row_share(assembly.mesh)
     pipeline = Pipeline(
         source,
         encode if cache is None else _cached(encode, source, plan, cache),
         plan,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
+        part=part,
+        parts=parts,
         num_threads=settings.data.num_threads,
     )
     return Input(source, plan, pipeline)
@@ -192,8 +204,9 @@ def _cached(
     encode: Callable[[Record], Example], source: Source, plan: Plan, cache: VisionCache
 ) -> Callable[[Record], Example]:
     """Fills the cache with what the plan will ask for; then encodes with features for pixels."""
-    dropped = {record.index for record in plan.dropped}
-    cache.fill(encode(source[i]) for i in range(len(source)) if i not in dropped)
+    dropped = sorted(record.index for record in plan.dropped)
+    wanted = sorted(set(range(len(source))) - set(dropped))
+    cache.fill((encode(source[i]) for i in wanted), hash_json([source.fingerprint, dropped]))
     return lambda record: cache.replace(encode(record))
 
 

@@ -23,7 +23,9 @@ _CONFIG = "config.json"
 _OF_EVALUATION = ("template", "resolution", "base_weights")
 _OF_TRAINING = ("data", "packing", *_OF_EVALUATION)
 # A resumed run may change these, what is in such a section, and every "..._every".
-_MAY_CHANGE = ("steps", "tensorboard", "wandb_project", "progress", "logging", "mesh")
+_MAY_CHANGE = (
+    *("steps", "tensorboard", "wandb_project", "progress", "logging", "mesh", "compile_cache"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +165,7 @@ def hash_code() -> str:
 
 def _may_change(key: str) -> bool:
     """`key` is dotted: "optimizer.learning_rate"."""
-    return key.partition(".")[0] in _MAY_CHANGE or key.endswith("_every")
+    return key.partition(".")[0] in _MAY_CHANGE or key.endswith(("_every", ".despite_plan"))
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -76,6 +76,14 @@ class MetricsWriter:
     ) -> None:
         self.close()
 
+    def earlier(self) -> list[dict[str, Any]]:
+        """What runs before this one wrote, as `read_metrics` gives it; none if nothing is written.
+
+        Raises:
+          CheckpointError: a line is no row of metrics.
+        """
+        return [] if self._file is None else read_metrics(self._path)
+
     def write(self, step: int, row: Mapping[str, Any]) -> None:
         """Appends one line; it is in the file when this returns.
 

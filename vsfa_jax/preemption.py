@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from types import FrameType, TracebackType
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
+
+_ASKED = itertools.count(1)  # of this process, for jax's watcher counts over all runs of it
 
 
 class Preemption:
@@ -18,12 +21,13 @@ class Preemption:
             for step in ...:
                 if preemption.requested: save and return
 
-    A second Ctrl-C interrupts at once. Where jax.distributed runs, SIGTERM belongs to its own
-    watcher and `agreed` asks that, so that all processes stop at the same step.
+    A second Ctrl-C interrupts at once. Of several processes any may get the signal. There SIGTERM
+    belongs to jax's own watcher, which `agreed` asks, so that all stop at the same place; Ctrl-C
+    becomes a SIGTERM, and `requested` follows the agreement.
     """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.requested = self._heard = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Self:
@@ -44,14 +48,18 @@ class Preemption:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before.clear()
 
-    def agreed(self, step: int) -> bool:
-        """True where every process is to stop after this step; each must ask at each step."""
-        if jax.process_count() > 1:
-            return multihost_utils.reached_preemption_sync_point(step)
+    def agreed(self) -> bool:
+        """True from where every process is to stop; each must ask as often as the others."""
+        if jax.process_count() > 1 and not self.requested:
+            self.requested = multihost_utils.reached_preemption_sync_point(next(_ASKED))
         return self.requested
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.requested and number == signal.SIGINT:
+        if self._heard and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.requested = True
+        self._heard = True
         logging.warning("%s: stopping after this step", signal.Signals(number).name)
+        if jax.process_count() > 1:
+            signal.raise_signal(signal.SIGTERM)
+        else:
+            self.requested = True

@@ -28,7 +28,7 @@ class Probe:
         cache: VisionCache | None = None,
     ):
         self.settings, self.assembly = settings, assembly
-        self.held_out = make_input(settings, assembly.vlm.processor, "validation", workdir, cache)
+        self.held_out = make_input(settings, assembly, "validation", workdir, cache)
         self.eval_step = jax.jit(step.make_eval_step(assembly.split.structure))
         self.cases: list[Case] = []
         if settings.probe.per_kind:
@@ -41,8 +41,8 @@ class Probe:
 
         Args:
           params: what is trained.
-          stopped: asked between batches; True ends the probe, and what is not known yet is left
-            out, so that a signal need not wait for all of it.
+          stopped: asked between batches, on every process alike; True ends the probe, and what is
+            not known yet is left out, so that a signal need not wait for all of it.
         """
         found = self._loss(params, stopped)
         return found if stopped() else {**found, **self._rates(params, stopped)}

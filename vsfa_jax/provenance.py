@@ -54,17 +54,23 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
     is_other = said.revision or said.path != run.model.path
     revision = said.revision if is_other else run.model.revision
     model = dataclasses.replace(run.model, path=said.path, dtype=said.dtype, revision=revision)
-    kept = {name: getattr(settings, name) for name in ("mesh", "eval", "probe", "study")}
+    own = ("mesh", "eval", "probe", "study", "compile_cache")
+    kept = {name: getattr(settings, name) for name in own}
     return dataclasses.replace(run, model=model, **kept)
 
 
-def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> None:
+def check_workdir(settings: Settings, assembly: Assembly, workdir: Path) -> Manifest:
     """Refuses a workdir whose base, template or resolution are not this assembly's.
+
+    Returns:
+      The assembly's own.
 
     Raises:
       CheckpointError: they differ, or it is no run's workdir.
     """
-    manifest(settings, assembly, None).check(workdir, for_evaluation=True)
+    own = manifest(settings, assembly, None)
+    own.check(workdir, for_evaluation=True)
+    return own
 
 
 def base_hash(settings: Settings, assembly: Assembly) -> str:

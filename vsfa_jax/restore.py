@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -12,8 +13,23 @@ from vsfa_jax.models import Vlm
 from vsfa_jax.models.parameters import by_name, replace
 
 
-def restore(assembly: Assembly, workdir: Path) -> tuple[int, Vlm]:
-    """The newest good checkpoint's step and its model.
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run has come to.
+
+    Attributes:
+      step: optimizer steps done.
+      digest: hash of what was trained.
+      model: with it.
+    """
+
+    step: int
+    digest: str
+    model: Vlm
+
+
+def restore(assembly: Assembly, workdir: Path) -> Trained:
+    """The newest good checkpoint's model.
 
     Raises:
       CheckpointError: there is none, or it holds other parameters.
@@ -24,4 +40,4 @@ def restore(assembly: Assembly, workdir: Path) -> tuple[int, Vlm]:
     )
     found = restore_params(workdir / "checkpoints", abstract)
     params = replace(assembly.split.params, found.trees["params"])
-    return found.step, assembly.with_params(params)
+    return Trained(found.step, found.digest, assembly.with_params(params))

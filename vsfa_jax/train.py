@@ -8,6 +8,7 @@ Read `train` from top to bottom: that is the whole loop.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import jax
 import numpy as np
 from absl import logging
 from flax import nnx
+from jax.experimental import multihost_utils
 
-from vsfa_jax import optim, step
+from vsfa_jax import goodput, optim, step
 from vsfa_jax.assemble import Assembly, assemble, optimizer_config, verify_attention
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
@@ -24,9 +26,10 @@ from vsfa_jax.core.config import Settings, to_dict
 from vsfa_jax.core.errors import ConfigError, TrainingError
 from vsfa_jax.data.batch import Batch, Budget
 from vsfa_jax.input import Input, check_rows, make_input, place, resolution_hash
-from vsfa_jax.manifest import hash_json
+from vsfa_jax.manifest import check_config, hash_json
 from vsfa_jax.metrics import MetricsWriter
 from vsfa_jax.models.parameters import by_name, part_of, replace
+from vsfa_jax.planning.settings import refuse_if_planned_not_to_fit
 from vsfa_jax.preemption import Preemption
 from vsfa_jax.probe import Probe
 from vsfa_jax.progress import Progress
@@ -34,9 +37,16 @@ from vsfa_jax.provenance import base_hash, manifest
 from vsfa_jax.state import TrainState, create_state, describe
 from vsfa_jax.vision_cache import VisionCache
 
+Step = Callable[[TrainState, nnx.State, Batch], tuple[TrainState, step.Metrics]]
 
-def train(settings: Settings, workdir: Path) -> bool:
+
+def train(settings: Settings, workdir: Path, age_s: float = 0.0) -> bool:
     """Trains to `settings.steps`, from the newest good checkpoint of `workdir` if it has one.
+
+    Args:
+      settings: the run's.
+      workdir: of the run; all its processes see the same folder, and the first alone writes.
+      age_s: seconds that the start took until now.
 
     Returns:
       Whether it got there; False where a signal stopped it.
@@ -45,50 +55,59 @@ def train(settings: Settings, workdir: Path) -> bool:
       UserError: bad input, or a workdir of another run; nothing is lost.
       TrainingError: the loss is not finite; the last good checkpoint is kept.
     """
-    assembly = assemble(settings)
-    check_rows(settings, assembly.mesh)
-    verify_attention(settings, assembly.vlm)
-    cache = open_cache(settings, assembly, workdir)
-    inputs = make_input(settings, assembly.vlm.processor, "train", workdir, cache)
-    probe = Probe(settings, assembly, workdir, cache) if settings.eval_every else None
-    manifest(settings, assembly, inputs).open(workdir, to_dict(settings))
-    inputs.keep_plan(workdir / "packing_train.npz")
+    with goodput.Clock(age_s) as clock:
+        refuse_if_planned_not_to_fit(settings, workdir)
+        assembly = assemble(settings)
+        check_rows(settings, assembly.mesh)
+        verify_attention(settings, assembly.vlm)
+        cache = open_cache(settings, assembly, workdir)
+        inputs = make_input(settings, assembly, "train", workdir, cache)
+        probe = Probe(settings, assembly, workdir, cache) if settings.eval_every else None
+        open_workdir(settings, assembly, inputs, workdir)
+        state, train_step = begin(settings, assembly)
+
+        shows = jax.process_index() == 0  # of several processes one alone writes and speaks
+        with (
+            open_checkpoints(settings, workdir) as checkpoints,
+            open_metrics(settings, workdir, shows) as metrics,
+            Preemption() as preemption,
+            Progress(settings.steps, enabled=settings.progress and shows) as progress,
+        ):
+            state = restore(checkpoints, state, inputs, clock)
+            clock.begin_steps(metrics.earlier(), done := int(state.step))
+            for number, batch, ids, waited in inputs.batches(done, settings.steps, clock):
+                began = time.perf_counter()
+                state, out = train_step(
+                    state, assembly.split.frozen, place(batch, settings, assembly.mesh)
+                )
+                row = read_metrics_row(out, inputs.tokens(number), began, waited)
+                if not row.pop("finite"):
+                    raise TrainingError(not_finite(number + 1, row, ids))
+                stop = preemption.agreed()
+                if probe and not stop and due(number + 1, settings.eval_every, settings.steps):
+                    with clock.on("evaluation"):
+                        row.update(probe.run(state.params, preemption.agreed))
+                metrics.write(number + 1, {**row, **clock.row()})
+                progress.update(number + 1, row)
+                last = stop or number + 1 == settings.steps
+                save(checkpoints, state, inputs, clock, last and settings.checkpoint_every > 0)
+                if stop:
+                    logging.info("stopped by a signal after step %d", number + 1)
+                    return False
+        logging.info("%s", goodput.describe(clock.row()))
+    return True
+
+
+def begin(settings: Settings, assembly: Assembly) -> tuple[TrainState, Step]:
+    """The state before the first step, and the compiled step."""
+    logging.info("parameters:\n%s", describe(assembly.split))
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(
         *(assembly.split.params, optimizer, assembly.family, assembly.mesh),
         offload=settings.optimizer.offload,
     )
     loss = step.LossConfig(settings.train.z_loss, settings.train.label_smoothing)
-    train_step = step.jit_train_step(assembly.split.structure, optimizer, state, loss)
-    logging.info("parameters:\n%s", describe(assembly.split))
-
-    shows = jax.process_index() == 0  # of several processes one alone writes and speaks
-    with (
-        open_checkpoints(settings, workdir) as checkpoints,
-        open_metrics(settings, workdir, shows) as metrics,
-        Preemption() as preemption,
-        Progress(settings.steps, enabled=settings.progress and shows) as progress,
-    ):
-        state = restore(checkpoints, state, inputs)
-        done = int(state.step)
-        for number, batch, ids, waited in inputs.batches(done, settings.steps):
-            began = time.perf_counter()
-            placed = place(batch, settings, assembly.mesh)
-            state, out = train_step(state, assembly.split.frozen, placed)
-            row = read_metrics_row(out, batch, time.perf_counter() - began, waited)
-            if not row.pop("finite"):
-                raise TrainingError(not_finite(number + 1, row, ids))
-            stop = preemption.agreed(number + 1)
-            if probe and not stop and due(number + 1, settings.eval_every, settings.steps):
-                row.update(probe.run(state.params, lambda: preemption.requested))
-            metrics.write(number + 1, row)
-            progress.update(number + 1, row)
-            last = stop or number + 1 == settings.steps
-            save(checkpoints, state, inputs, force=last and settings.checkpoint_every > 0)
-            if stop:
-                logging.info("stopped by a signal after step %d", number + 1)
-                return False
-    return True
+    return state, step.jit_train_step(assembly.split.structure, optimizer, state, loss)
 
 
 def due(number: int, every: int, steps: int) -> bool:
@@ -115,6 +134,24 @@ def open_cache(settings: Settings, assembly: Assembly, workdir: Path) -> VisionC
     return VisionCache(workdir / "vision_cache", assembly.vlm.model, key, budget)
 
 
+def open_workdir(settings: Settings, assembly: Assembly, inputs: Input, workdir: Path) -> None:
+    """Writes manifest, settings and packing plan into a new workdir, or checks an old one's.
+
+    The first process writes; the others, once it has, check theirs against it.
+
+    Raises:
+      CheckpointError: it belongs to another run, or a process sees another folder or other parts.
+    """
+    parts, config = manifest(settings, assembly, inputs), to_dict(settings)
+    if jax.process_index() == 0:
+        parts.open(workdir, config)
+        inputs.keep_plan(workdir / "packing_train.npz")
+    multihost_utils.sync_global_devices("the workdir is open")
+    if jax.process_index() > 0:
+        parts.check(workdir)
+        check_config(workdir, config)
+
+
 def open_checkpoints(settings: Settings, workdir: Path) -> Checkpointer:
     """The run's checkpoints."""
     return Checkpointer(
@@ -133,13 +170,11 @@ def open_metrics(settings: Settings, workdir: Path, enabled: bool) -> MetricsWri
 
 
 def read_metrics_row(
-    out: dict[str, jax.Array], batch: Batch, step_s: float, data_wait_s: float
+    out: dict[str, jax.Array], tokens: int, began: float, data_wait_s: float
 ) -> dict[str, Any]:
-    """One row of metrics.jsonl; waits for the step to end."""
-    began = time.perf_counter()
+    """One row of metrics.jsonl; waits for the step that `began` to end."""
     row = {name: value.item() for name, value in jax.device_get(out).items()}
-    step_s += time.perf_counter() - began
-    tokens = int((batch.segment_ids > 0).sum()) * jax.process_count()
+    step_s = time.perf_counter() - began
     return {
         **row,
         "tokens": tokens,
@@ -158,20 +193,28 @@ def not_finite(number: int, row: dict[str, Any], ids: list[list[str]]) -> str:
     )
 
 
-def save(checkpoints: Checkpointer, state: TrainState, inputs: Input, force: bool) -> None:
+def save(
+    checkpoints: Checkpointer, state: TrainState, inputs: Input, clock: goodput.Clock, force: bool
+) -> None:
     """Starts saving the state; the position in the data is one global row number."""
     number = int(state.step)
     trees = {"params": by_name(state.params), "optimizer": state.optimizer}
-    checkpoints.save(number, trees, {"data": inputs.pipeline.state(number)}, force=force)
+    with clock.on("checkpoint"):
+        checkpoints.save(number, trees, {"data": inputs.pipeline.state(number)}, force=force)
+        if force:
+            checkpoints.wait()
 
 
-def restore(checkpoints: Checkpointer, state: TrainState, inputs: Input) -> TrainState:
+def restore(
+    checkpoints: Checkpointer, state: TrainState, inputs: Input, clock: goodput.Clock
+) -> TrainState:
     """The newest good checkpoint's state, or `state` where there is none."""
     trees = {"params": by_name(state.params), "optimizer": state.optimizer}
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), trees
     )
-    found = checkpoints.restore(abstract)
+    with clock.on("checkpoint"):
+        found = checkpoints.restore(abstract)
     if found is None:
         return state
     inputs.check_position(found.step, found.meta["data"])
@@ -183,9 +226,9 @@ def restore(checkpoints: Checkpointer, state: TrainState, inputs: Input) -> Trai
 
 def main(settings: Settings, workdir: Path) -> None:
     """Runs under `core.main`."""
-    if train(settings, workdir):
+    if train(settings, workdir, goodput.age_of_process()):
         logging.info("done: %s", workdir)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run(main, distributed=True)

@@ -4,7 +4,7 @@ A small set of images is seen again in every epoch and by several questions, and
 not trained says the same of them each time. What is kept is what the tower says of one segment
 (an image, or a tile of one), for segments do not see each other; equal ones are kept once.
 
-    WORKDIR/vision_cache/index.json      key; segment -> its first row
+    WORKDIR/vision_cache/index.json      key; segment -> its first row; sets that are all here
     WORKDIR/vision_cache/features.bin    [rows, S D] of the tower's last and DeepStack layers
 """
 
@@ -58,6 +58,7 @@ class VisionCache:
 
         self._run = run
         self._starts: dict[str, int] = {}
+        self._filled: list[str] = []
         self._rows = 0
         self._width = model.num_kept_layers * model.config.vision.blocks.width
         self._dtype = np.dtype(model.vision.patch_embedding.kernel[...].dtype)
@@ -67,8 +68,16 @@ class VisionCache:
             raise CheckpointError(f"{directory}: cannot be written: {error}") from error
         self._open()
 
-    def fill(self, examples: Iterator[Example]) -> None:
-        """Computes what is missing for these examples."""
+    def fill(self, examples: Iterator[Example], name: str = "") -> None:
+        """Computes what is missing for these examples.
+
+        Args:
+          examples: not looked at where an earlier call with their name came to its end.
+          name: says which examples, under this cache's key; "" is nameless.
+        """
+        if name in self._filled:
+            logging.info("vision cache: holds these records already")
+            return
         known, runs = len(self._starts), 0
         waiting, held = dict[str, _Segment](), 0
         for example in examples:
@@ -84,6 +93,7 @@ class VisionCache:
                 held += segment.length
         if waiting:
             self._compute(list(waiting.values()))
+        self._filled += [name] if name else []
         self._save()
         size, made = self._file().stat().st_size / 2**30, len(self._starts) - known
         logging.info("vision cache: %d segments, %d new, %.2f GiB", known + made, made, size)
@@ -136,17 +146,18 @@ class VisionCache:
             found = {}
         if found.get("key") == self.key:
             self._starts, self._rows = found["starts"], found["rows"]
+            self._filled = found.get("filled", [])
             length = self._rows * self._width * self._dtype.itemsize
             if self._file().exists() and self._file().stat().st_size >= length:
                 with self._file().open("r+b") as file:
                     file.truncate(length)  # a run that was killed may have begun to append
                 return
-        self._starts, self._rows = {}, 0
+        self._starts, self._rows, self._filled = {}, 0, []
         self._file().write_bytes(b"")
 
     def _save(self) -> None:
         index = {"key": self.key, "rows": self._rows, "starts": self._starts}
-        write_json(self.directory / _INDEX, index)
+        write_json(self.directory / _INDEX, {**index, "filled": self._filled})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -206,6 +206,7 @@ class Settings:
     tensorboard: bool
     wandb_project: str
     progress: bool
+    compile_cache: str
     model: Model
     train: Train
     lora: Lora

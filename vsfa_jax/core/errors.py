@@ -27,3 +27,7 @@ class WeightsError(UserError):
 
 class TrainingError(Exception):
     """Training cannot go on, through no setting's fault: a loss or a gradient is not finite."""
+
+
+class StoppedError(TrainingError):
+    """A signal stopped a command; called again, it goes on from there."""

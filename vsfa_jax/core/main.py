@@ -9,26 +9,30 @@ from collections.abc import Callable, Mapping, Sequence
 from logging import WARNING, LogRecord
 from pathlib import Path
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from vsfa_jax.core import config
+from vsfa_jax.core import config, processes
 from vsfa_jax.core.errors import ConfigError, TrainingError, UserError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
+_LEAST_COMPILE_S = 0.5  # what compiles faster is not kept
 
 
 def run(
     main: Callable[..., None],
     holders: Mapping[str, flags.FlagHolder] | None = None,
+    distributed: bool = False,
     workdir_is_optional: bool = False,
 ) -> None:
     """Parses the command line and calls `main`; ends the process.
 
     Without `holders` the command is one of a run: it takes --config and --workdir, and main gets
     (settings: Settings, workdir: Path); None for a workdir that is optional and not given. With
-    them, main gets their values by name.
+    them, main gets their values by name. With `distributed` it may be one of several processes of a
+    run, and takes --distributed.
 
     Exit status: 0, 1 for a run that cannot go on, 2 for a fault of the user's input.
     """
@@ -37,19 +41,30 @@ def run(
         flags.DEFINE_string("workdir", None, "Folder of the run; made if need be.")
         flags.mark_flags_as_required(["config"] if workdir_is_optional else ["config", "workdir"])
         _show_in_help("config", "workdir")
-    else:
+    if distributed:
+        flags.DEFINE_enum("distributed", "auto", processes.MODES, "Whether to look for a cluster.")
+        _show_in_help("distributed")
+    if holders is not None:
         _show_in_help(*(holder.name for holder in holders.values()))
-    app.run(lambda _: _call(main, holders), flags_parser=_parse)
+    app.run(lambda _: _call(main, holders, distributed), flags_parser=_parse)
 
 
-def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | None) -> int:
+def _call(
+    main: Callable[..., None],
+    holders: Mapping[str, flags.FlagHolder] | None,
+    distributed: bool,
+) -> int:
     """Runs `main`; its faults become one line and an exit status."""
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(_is_worth_showing)
     try:
         if holders is None:
+            settings, workdir = config.load(flags.FLAGS.config), _folder(flags.FLAGS.workdir)
+            _keep_programs(settings.compile_cache)
+            if distributed:
+                processes.join(flags.FLAGS.distributed)
             _import_transformers_alone()
-            main(config.load(flags.FLAGS.config), _folder(flags.FLAGS.workdir))
+            main(settings, workdir)
         else:
             main(**{name: holder.value for name, holder in holders.items()})
     except UserError as error:
@@ -58,7 +73,20 @@ def _call(main: Callable[..., None], holders: Mapping[str, flags.FlagHolder] | N
         return _fail(error, 1)
     except OSError as error:  # a full disk, a file where a folder is wanted, no permission
         return _fail(error, 2)
+    except jax.errors.JaxRuntimeError as error:
+        if not jax.distributed.is_initialized():
+            raise
+        processes.lost_a_peer(error)
+    if jax.distributed.is_initialized():
+        processes.leave()
     return 0
+
+
+def _keep_programs(directory: str) -> None:
+    """Lets jax keep what it compiles, so that a run which starts again need not compile again."""
+    if directory:
+        jax.config.update("jax_compilation_cache_dir", directory)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_COMPILE_S)
 
 
 def _folder(workdir: str | None) -> Path | None:
@@ -87,6 +115,11 @@ def _import_transformers_alone() -> None:
 
 
 def _fail(error: object, status: int) -> int:
+    """Says what went wrong; where others wait for this process, ends it here and now."""
+    if jax.distributed.is_initialized():
+        index = jax.process_index()
+        print("error:", f"process {index}: {error}" if index else error, file=sys.stderr)
+        processes.end(status)
     print(f"error: {error}", file=sys.stderr)
     return status
 

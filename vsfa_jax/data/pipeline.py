@@ -34,7 +34,7 @@ class Pipeline:
       source: the records that the plan's indices count.
       encode: Record -> Example; called from several threads.
       plan: which examples share a row and which rows a batch.
-      process_index: this process, of `process_count`; it takes an unbroken run of rows.
+      part: this process's, of `parts`; it takes an unbroken run of rows.
       num_threads: that read and encode.
       prefetch: batches kept ready.
 
@@ -49,14 +49,14 @@ class Pipeline:
         encode: Callable[[Record], Example],
         plan: Plan,
         *,
-        process_index: int = 0,
-        process_count: int = 1,
+        part: int = 0,
+        parts: int = 1,
         num_threads: int = 2,
         prefetch: int = 4,
     ):
-        if plan.batch_rows % process_count:
+        if plan.batch_rows % parts:
             raise ConfigError(
-                f"batch_rows: {plan.batch_rows} rows do not divide over {process_count} processes"
+                f"batch_rows: {plan.batch_rows} rows do not divide over {parts} processes"
             )
         if len(source) != len(plan.lengths):
             raise DataError(
@@ -65,8 +65,8 @@ class Pipeline:
         self.source = source
         self.encode = encode
         self.plan = plan
-        share = plan.batch_rows // process_count
-        self._rows = slice(process_index * share, (process_index + 1) * share)
+        share = plan.batch_rows // parts
+        self._rows = slice(part * share, (part + 1) * share)
         self._read = grain.ReadOptions(num_threads=num_threads, prefetch_buffer_size=prefetch)
 
     def iterate(self, start_step: int = 0) -> Iterator[tuple[int, Batch, list[list[str]]]]:
@@ -129,6 +129,7 @@ def lengths(
     cache: Path | None = None,
     *,
     key: str = "",
+    keep: bool = True,
 ) -> np.ndarray:
     """Measures every record: what packing needs to know.
 
@@ -137,6 +138,7 @@ def lengths(
       measure: Record -> (tokens, patches).
       cache: a file that keeps the result; used again while `source.fingerprint` and `key` agree.
       key: names what else `measure` depends on, e.g. a hash of tokenizer, template, resolution.
+      keep: False reads the file and writes none; of several processes one alone may write.
 
     Returns:
       [N, 2] int64.
@@ -159,7 +161,7 @@ def lengths(
         except UserError as error:
             errors.append(str(error))
     refuse_all(errors, len(source), "records")
-    if cache is not None:
+    if cache is not None and keep:
         _write_lengths(cache, wanted, measured)
     return measured
 

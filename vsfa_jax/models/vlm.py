@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from vsfa_jax import decode
 from vsfa_jax.data.batch import Batch, Budget, collate
 from vsfa_jax.kernels.attention import on_mesh
+from vsfa_jax.models import rows
 
 Conversation = Mapping[str, Any]
 
@@ -70,20 +71,22 @@ class Vlm:
     ) -> list[str]:
         """Answers of the assistant; greedy at temperature 0, else sampled by each one's seed.
 
+        Of several processes all must call it alike, and all get every answer; each looks only at
+        the conversations whose rows it holds.
+
         Args:
           conversations: each ends with a user's message.
           max_new_tokens: the most tokens of an answer.
           temperature: of sampling.
           seeds: one a conversation; the same seed and prompt give the same answer in any batch.
-          batch_size: prompts decoded together.
+          batch_size: prompts decoded together, rounded up to what the mesh can share.
           top_p: of sampling, the probability that the tokens drawn from hold; 1 is all tokens.
         """
-        rows = self.generate_tokens(
+        answers = self.generate_tokens(
             conversations, max_new_tokens, temperature, seeds, batch_size, top_p
         )
-        return [
-            self.processor.tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows
-        ]
+        decode_text = self.processor.tokenizer.decode
+        return [decode_text(tokens, skip_special_tokens=True).strip() for tokens in answers]
 
     def generate_tokens(
         self,
@@ -95,23 +98,37 @@ class Vlm:
         top_p: float = 1.0,
     ) -> list[list[int]]:
         """As `generate`: an answer's tokens, with its stop token if it came to one."""
-        seeds = list(range(len(conversations))) if seeds is None else list(seeds)
-        encoded = [self.processor.encode(c, generate=True) for c in conversations]
-        order = sorted(range(len(encoded)), key=lambda i: encoded[i].lengths)
-        answers: list[list[int]] = [[] for _ in encoded]
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            padded = chosen + [chosen[-1]] * (batch_size - len(chosen))
+        count = len(conversations)
+        seeds = list(range(count)) if seeds is None else list(seeds)
+        part, parts = rows.row_share(self.mesh)
+        mine = {
+            i: self.processor.encode(conversations[i], generate=True)
+            for i in (range(part, count, parts) or range(count)[:1])
+        }
+        order = sorted(mine, key=lambda i: mine[i].lengths)
+        own = order if part < count else []
+        shards = rows.num_shards(self.mesh)
+        size = -(-batch_size // shards) * shards // parts  # rows of a batch in this part
+        answers: list[list[int]] = [[] for _ in range(count)]
+        for start in range(0, -(-count // parts), size):
+            chosen = own[start : start + size]
+            padded = chosen + [(chosen or order)[-1]] * (size - len(chosen))
+            numbers = np.asarray(chosen + [-1] * (size - len(chosen)), np.int32)
+            batch = decode.collate_prompts([mine[i] for i in padded], rows.longest)
+            placed = rows.place_rows(
+                (batch, np.asarray([seeds[i] for i in padded], np.uint32), numbers), self.mesh
+            )
             tokens = decode.generate(
                 self.model,
-                decode.collate_prompts([encoded[i] for i in padded]),
-                seeds=np.asarray([seeds[i] for i in padded], np.uint32),
+                placed[0],
+                seeds=placed[1],
                 sampling=decode.Sampling(temperature, top_p),
                 max_new_tokens=max_new_tokens,
                 stop_tokens=self.processor.stop_tokens,
                 mesh=self.mesh,
             )
-            for i, row in zip(chosen, np.asarray(tokens), strict=False):
-                stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
-                answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()
+            for i, row in zip(*rows.fetch((placed[2], tokens)), strict=True):
+                if i >= 0:
+                    stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
+                    answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()
         return answers

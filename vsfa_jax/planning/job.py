@@ -65,7 +65,11 @@ class Job:
 
     def lower_train(self, budget: Budget) -> jax.stages.Lowered:
         """The training step of one bucket."""
-        return self.train_step().lower(self.state, self.split.frozen, self.batch(budget))
+        step_of_job: Any = self.train_step()
+        lowered: jax.stages.Lowered = step_of_job.lower(
+            self.state, self.split.frozen, self.batch(budget)
+        )
+        return lowered
 
     @property
     def eval_rows(self) -> int:

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.mesh import make_mesh
 
 PLAN = "plan.json"
 
@@ -38,7 +39,7 @@ def that_bear_on_memory(settings: Settings, mesh: Mesh) -> dict[str, Any]:
     return json.loads(json.dumps(found))
 
 
-def refuse_if_planned_not_to_fit(settings: Settings, mesh: Mesh, workdir: Path) -> None:
+def refuse_if_planned_not_to_fit(settings: Settings, workdir: Path) -> None:
     """Refuses a run whose plan, made for the same settings and devices, says it does not fit.
 
     Raises:
@@ -52,6 +53,7 @@ def refuse_if_planned_not_to_fit(settings: Settings, mesh: Mesh, workdir: Path) 
         fits, planned = bool(plan["fits"]), plan["settings"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: not a readable plan ({error}); delete it") from error
+    mesh = make_mesh(settings.mesh.data, settings.mesh.fsdp, settings.mesh.tensor)
     if planned != that_bear_on_memory(settings, mesh):
         logging.warning("%s is of other settings or devices; it is not looked at", path)
         return
