@@ -141,6 +141,26 @@ def test_the_tuned_table_takes_one_tile_for_both_passes_of_a_packed_row() -> Non
     assert chosen == {"causal, packed, rows": wanted, "causal, packed, columns": wanted}
 
 
+def test_the_tuned_table_keeps_where_its_other_sizes_are_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "tuned.json"
+    table.write_text('{"chips": {}, "made": {}}')
+    monkeypatch.setattr(tuning, "TABLE", table)
+    one, two, three = ({"forward": {"block_q": n}} for n in (1, 2, 3))
+    tuning.write(chips.CHIPS["v5e"], {"a": one, "b": one}, {"command": "first"})
+    tuning.write(chips.CHIPS["v5e"], {"b": two}, {"command": "second"})
+    kept = json.loads(table.read_text())
+    assert kept["chips"] == {"v5e": {"a": one, "b": two}}
+    assert [(run["command"], run["kinds"]) for run in kept["made"]["v5e"]] == [
+        ("first", ["a"]),
+        ("second", ["b"]),
+    ]
+    tuning.write(chips.CHIPS["v5e"], {"a": three, "b": three}, {"command": "third"})
+    [run] = json.loads(table.read_text())["made"]["v5e"]
+    assert (run["command"], run["kinds"]) == ("third", ["a", "b"])
+
+
 @pytest.mark.parametrize("name", [*cases.CASES, *cases.PACKED])
 def test_a_shape_has_the_kernels_own_name_in_the_table(name: str) -> None:
     shape = cases.CASES.get(name) or cases.PACKED[name][0]

@@ -92,8 +92,16 @@ def _joint(costs: dict[str, Costs], shared: Sequence[str]) -> dict[str, Blocks]:
 
 
 def write(chip: Chip, chosen: dict[str, dict[str, Blocks]], provenance: dict[str, Any]) -> None:
-    """Puts a chip's sizes into the table; other chips and other kinds stay as they are."""
+    """Puts a chip's sizes into the table; other chips and other kinds stay as they are.
+
+    `made` has the runs that a chip's sizes are from, each with those kinds that no later one has.
+    """
     table = json.loads(TABLE.read_text())
     table["chips"].setdefault(chip.name, {}).update(chosen)
-    table["made"][chip.name] = {**provenance, "kinds": sorted(chosen), "stand_in": STAND_IN}
+    made = {**provenance, "kinds": sorted(chosen), "stand_in": STAND_IN}
+    earlier = [
+        {**run, "kinds": [name for name in run["kinds"] if name not in chosen]}
+        for run in table["made"].get(chip.name, [])
+    ]
+    table["made"][chip.name] = [*(run for run in earlier if run["kinds"]), made]
     TABLE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
