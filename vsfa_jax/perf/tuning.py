@@ -25,8 +25,6 @@ STAND_IN = {
     "full, packed, rows": "full, packed, columns",
     "full, windows, rows": "full, windows, columns",
 }
-_LENGTH = 4096  # of the models' rows
-
 Found = dict[str, dict[str, list[Figure]]]  # case, direction, our figures
 
 
@@ -38,11 +36,11 @@ def kind(shape: Shape) -> str:
 
 
 def entries(found: Found) -> dict[str, dict[str, Blocks]]:
-    """By kind and direction the sizes that are best over its cases of the models' length."""
+    """By kind and direction the sizes that are best over its cases, each length counting alike."""
     shapes = {name: cases.CASES.get(name) or cases.PACKED[name][0] for name in found}
     kinds: dict[str, list[str]] = {}
     for name, shape in shapes.items():
-        if shape.queries == _LENGTH and len(found[name]) == len(cases.DIRECTIONS):
+        if len(found[name]) == len(cases.DIRECTIONS):
             kinds.setdefault(kind(shape), []).append(name)
     chosen = {}
     for name, members in kinds.items():
