@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from compiled_programs import compile_programs, compiled, needs_compiler
+from compiled_programs import compiled, needs_compiler
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from vsfa_jax.planning import dump, hlo, liveness, memory, traffic
+from vsfa_jax.planning import hlo, liveness, memory, traffic
 
 MIB = 2**20
 
@@ -134,45 +130,6 @@ def test_a_gather_that_is_handed_over_reads_rows() -> None:
     assert named(liveness.peak(whole)) == {"x": 4 * MIB, "given": MIB}
     moved = traffic.hbm_bytes(whole, whole.entry, whole.entry.instructions["given"])
     assert moved == MIB + 1024 * 4 + MIB
-
-
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-    """Stands for a compiled program."""
-
-    text: str | None
-
-    def as_text(self) -> str | None:
-        if self.text == "unreadable":
-            raise jax.errors.JaxRuntimeError("INTERNAL: async-update")
-        return self.text
-
-
-def test_a_text_that_jax_cannot_give_is_read_from_the_dump(tmp_path: Path) -> None:
-    assert dump.text_of(Compiled("text"), tmp_path) == "text"
-    with pytest.raises(hlo.HloError, match="found None"):
-        dump.text_of(Compiled(None), tmp_path)
-    with pytest.raises(hlo.HloError, match=r"found no \*-TLP-hlo.txt.*async-update"):
-        dump.text_of(Compiled("unreadable"), tmp_path)
-    for age, name in enumerate(("2-TLP-hlo.txt", "1-TLP-hlo.txt", "3-TLP-01-hlo-details.txt")):
-        (tmp_path / name).write_text(name)
-        os.utime(tmp_path / name, (age, age))
-    assert dump.text_of(Compiled("unreadable"), tmp_path) == "1-TLP-hlo.txt"
-
-
-@needs_compiler
-@pytest.mark.slow
-def test_the_compiler_writes_the_same_text(tmp_path: Path) -> None:
-    """Its instructions, their order and their layouts."""
-    given = compile_programs("layers", LIBTPU_INIT_ARGS=dump.flags(tmp_path))["layers"]
-    program = hlo.parse(dump.text_of(Compiled("unreadable"), tmp_path))
-    wanted = hlo.parse(given["text"])
-    for name, computation in wanted.computations.items():
-        found = program.computations[name].instructions
-        assert [*found] == [*computation.instructions]
-        assert [one.shape for one in found.values()] == [
-            one.shape for one in computation.instructions.values()
-        ]
 
 
 @pytest.mark.parametrize(

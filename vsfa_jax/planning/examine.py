@@ -129,15 +129,19 @@ def _refused(program: Program, name: str, shape: tuple[int, int, int], chip: Chi
     )
 
 
+def fabric_of(job: Job) -> Fabric:
+    """How the job's devices are named in its programs."""
+    slices = tuple(slice_of(device) for device in job.mesh.devices.flat)
+    return Fabric(dict(job.mesh.shape), slices if len(set(slices)) > 1 else ())
+
+
 def _cost(job: Job, parsed: hlo.Program, budget: Budget, is_train: bool) -> Cost:
     """What one run does on one device, the data as `assumptions` has them."""
-    slices = tuple(slice_of(device) for device in job.mesh.devices.flat)
-    fabric = Fabric(dict(job.mesh.shape), slices if len(set(slices)) > 1 else ())
     share = job.mesh.shape["data"] * job.mesh.shape["fsdp"] * job.settings.micro_batches
     trained = job.settings.batch_rows // share * budget.tokens if is_train else 0
     return measure(
         parsed,
-        fabric,
+        fabric_of(job),
         assumptions.kernel_flops(assumptions.window_patches(job.config)),
         trips=assumptions.trips(trained, job.settings.eval.max_new_tokens),
         shares=assumptions.tower_shares(job.config),
