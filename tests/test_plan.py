@@ -76,6 +76,7 @@ def test_a_program_is_compiled_once(
     assert plan_of(TINY, place) == small
 
 
+@pytest.mark.slow
 def test_a_job_that_does_not_fit_says_by_how_much(place: Slice) -> None:
     """As the compiler itself puts it; no HLO is left of such a program."""
     found = plan_of(changed(TINY, {"batch_rows": 65536}), place)

@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import speeds
 import tiny_checkpoints as tiny
 import training
 
@@ -19,7 +20,7 @@ FAMILIES = sorted(models.FAMILIES)
 ADAPTER = dataclasses.replace(training.ADAPTER, targets=("attention", "projector"))
 
 
-@pytest.fixture(scope="module", params=FAMILIES)
+@pytest.fixture(scope="module", params=speeds.cases(FAMILIES, {"qwen3_vl"}))
 def vlm(request, tmp_path_factory):
     directory = tiny.write(request.param, tmp_path_factory.mktemp("base"))
     return training.adapted(directory, config=ADAPTER, moved=True)

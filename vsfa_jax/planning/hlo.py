@@ -168,8 +168,18 @@ class Instruction:
 
     def attribute(self, name: str) -> str | None:
         """The value of a plain or braced attribute, as "{1,2}" or "bf_io->bf"."""
-        found = re.search(rf"(?:^|[ ,]){name}=(\{{\{{.*?\}}\}}|\{{.*?\}}|[^,]*)", self.attributes)
-        return found[1] if found else None
+        found = re.search(rf"(?:^|[ ,]){name}=", self.attributes)
+        if found is None:
+            return None
+        rest = self.attributes[found.end() :]
+        if not rest.startswith("{"):
+            return rest.partition(",")[0]
+        depth = 0
+        for place, letter in enumerate(rest):
+            depth += (letter == "{") - (letter == "}")
+            if depth == 0:
+                return rest[: place + 1]
+        return rest
 
 
 @dataclasses.dataclass(frozen=True)
