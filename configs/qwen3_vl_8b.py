@@ -31,6 +31,8 @@ def get_config() -> ConfigDict:
     config.data.path = "data/threat_vqa"
     config.data.budgets = ((4096, 8192),)
     config.data.num_threads = 8
+    config.eval.batch_size = 16
+    config.probe.batch_size = 16
     config.mesh.data = 1
     config.mesh.fsdp = -1
     return config

@@ -223,3 +223,24 @@ def test_what_is_trained_whole_is_computed_in_the_models_dtype(checkpoint):
     split = state.split(adapted.model, "lora", dtype=jnp.bfloat16)
     leaves = by_name(split.merge())
     assert all(leaf.dtype == jnp.float32 for name, leaf in leaves.items() if "/adapter/" in name)
+
+
+@pytest.mark.slow
+def test_moments_in_the_hosts_memory_change_no_step(checkpoint):
+    """They lie there before the first step and after each, and the losses are the same."""
+    batch = jax.tree.map(lambda x: x[None], steps_of_rows(models.load(checkpoint), 1)[0])
+    mesh, losses = training.make_mesh(1, 1, 1), {}
+    for offload in (False, True):
+        parts = state.split(training.adapted(checkpoint, mesh).model, "lora")
+        optimizer = training.optim.make_optimizer(training.OPTIMIZER)
+        current = state.create_state(
+            *(parts.params, optimizer, models.FAMILIES["llava"], mesh), offload=offload
+        )
+        train_step = step.jit_train_step(parts.structure, optimizer, current)
+        kind, losses[offload] = "pinned_host" if offload else "device", []
+        for _ in range(3):
+            moments = [leaf for leaf in jax.tree.leaves(current.optimizer) if leaf.ndim]
+            assert {leaf.sharding.memory_kind for leaf in moments} == {kind}
+            current, out = train_step(current, parts.frozen, batch)
+            losses[offload].append(float(out["loss"]))
+    assert losses[True] == losses[False]

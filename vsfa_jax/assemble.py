@@ -47,6 +47,16 @@ class Assembly:
         """The model with these trained parameters."""
         return dataclasses.replace(self.vlm, model=self.split.merge(params))
 
+    def release_trained(self) -> None:
+        """Frees what the base holds of parameters that are trained as float32 copies of theirs.
+
+        The base cannot be asked any more.
+        """
+        loaded = by_name(self.vlm.model)
+        for name, leaf in by_name(self.split.params).items():
+            if loaded[name].dtype != leaf.dtype:
+                loaded[name].delete()
+
 
 def assemble(settings: Settings) -> Assembly:
     """Loads or draws the base, attaches the adapter, places both on the mesh.

@@ -121,6 +121,7 @@ def create_state(
     family: ModuleType,
     mesh: Mesh,
     offload: bool = False,
+    donate: bool = False,
 ) -> TrainState:
     """The state before the first step, every leaf placed on the mesh.
 
@@ -130,6 +131,7 @@ def create_state(
       family: whose table places parameters.
       mesh: that they are placed on.
       offload: whether moments lie in the host's memory.
+      donate: whether the arrays of `params` become the state's and are not to be used again.
 
     Raises:
       ConfigError: the family's sharding table cannot place a parameter.
@@ -139,7 +141,8 @@ def create_state(
         return TrainState(jnp.int32(0), params, optimizer.init(params))
 
     shardings = state_sharding(jax.eval_shape(create, params), family, mesh, offload)
-    return jax.jit(create, out_shardings=shardings)(params)
+    given = (0,) if donate else ()
+    return jax.jit(create, out_shardings=shardings, donate_argnums=given)(params)
 
 
 def in_host_memory(sharding: NamedSharding) -> NamedSharding:

@@ -101,10 +101,12 @@ def train(settings: Settings, workdir: Path, age_s: float = 0.0) -> bool:
 def begin(settings: Settings, assembly: Assembly) -> tuple[TrainState, Step]:
     """The state before the first step, and the compiled step."""
     logging.info("parameters:\n%s", describe(assembly.split))
+    assembly.release_trained()
     optimizer = optim.make_optimizer(optimizer_config(settings))
     state = create_state(
         *(assembly.split.params, optimizer, assembly.family, assembly.mesh),
         offload=settings.optimizer.offload,
+        donate=True,
     )
     loss = step.LossConfig(settings.train.z_loss, settings.train.label_smoothing)
     return state, step.jit_train_step(assembly.split.structure, optimizer, state, loss)
