@@ -63,16 +63,21 @@ def _chunked(
     scale: float,
     window: int | None,
 ) -> jax.Array:
-    """A scan over chunks of queries, each against all keys."""
+    """A scan over chunks of queries, each against all keys.
+
+    The scan adds up the chunks' gradients of what it closes over, in its dtype: so float32.
+    """
     (b, t), s = q.shape[:2], k.shape[1]
     chunk = min(t, _CHUNK)
     queries = jnp.ones((b, t), jnp.int32) if segment_ids is None else segment_ids[0]
+    keys, values = k.astype(jnp.float32), v.astype(jnp.float32)
 
     def attend_chunk(_: None, part: tuple[jax.Array, ...]) -> tuple[None, jax.Array]:
         rows, ids, places = part
         pair = None if segment_ids is None else (ids, segment_ids[1])
         seen = visible(places, s, segment_ids=pair, causal=causal, window=window)
-        return None, weighted_values(rows, k, v, seen, scale).astype(q.dtype)
+        out = weighted_values(rows, keys.astype(k.dtype), values.astype(v.dtype), seen, scale)
+        return None, out.astype(q.dtype)
 
     places = jnp.arange(t + -t % chunk).reshape(-1, chunk) + (s - t)
     parts = (_chunks(q, chunk), _chunks(queries, chunk), places)
