@@ -13,9 +13,19 @@ import pytest
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.kernels.attention import tpu_blocks
 from vsfa_jax.kernels.attention.shapes import Shape
-from vsfa_jax.perf import bundles, cases, chips, contender, figures, goals, tuning
+from vsfa_jax.perf import (
+    bundles,
+    cases,
+    chips,
+    contender,
+    figures,
+    goals,
+    sweep,
+    tpu_compiler,
+    tuning,
+)
 from vsfa_jax.perf.bundles import Block
-from vsfa_jax.perf.tpu_compiler import Measurement, Part
+from vsfa_jax.perf.tpu_compiler import Job, Measurement, Part
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -168,6 +178,30 @@ def test_a_shape_has_the_kernels_own_name_in_the_table(name: str) -> None:
     assert all(kind in kinds for kinds in tpu_blocks.read_table()["chips"].values())
     assert ("windows" in kind) == (name == "qwen2_5_windows")
     assert ("packed" in kind) == (name in cases.PACKED and name != "qwen2_5_windows")
+
+
+def test_a_measurement_is_kept_unless_its_process_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "versions", lambda packages: {})
+    job = Job("flash", "v5e", Shape(1, 16, 16, 1, 1, 128, True), "forward", {"block_q": 8})
+    figure = Measurement("", {"forward": Part(9, 10, ())}, 0, 1.0)
+    ends = iter(["signal 9: no word", "signal 6: Check failed", ""])
+    simulated = []
+
+    def measure(job: Job, *, simulate: bool, timeout_s: float) -> Measurement:
+        failure = next(ends)
+        simulated.append(simulate)
+        return Measurement(failure, {}, 0, 1.0) if failure else figure
+
+    monkeypatch.setattr(tpu_compiler, "measure", measure)
+    found = [
+        sweep.measure_all([job], tmp_path, timeout_s=60.0, show=lambda line: None)[0]
+        for _ in range(3)
+    ]
+    assert [one.failure for one in found] == ["signal 9: no word", "", ""]
+    assert found[1] == found[2] == figure
+    assert simulated == [True, True, False], "a killed process says nothing of the simulator"
 
 
 @pytest.mark.parametrize("package", ["libtpu", "tokamax"])

@@ -13,9 +13,7 @@ estimate and are listed in MiB. Nothing was run on a TPU.
 from __future__ import annotations
 
 import collections
-import datetime
 import functools
-import importlib.metadata
 import json
 import math
 import os
@@ -38,6 +36,7 @@ from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.kernels.cross_entropy import linear_cross_entropy
 from vsfa_jax.kernels.cross_entropy.chunked import block_size
+from vsfa_jax.perf.provenance import provenance
 
 ROWS, WIDTH, VOCABULARY = 8192, 3584, 152064
 RESULTS = Path(__file__).parent / "results"
@@ -253,9 +252,7 @@ def main(topology: str, chunk: int, case: str | None) -> None:
     figures = {each: measure_apart(each, topology, chunk) for each in CASES}
     print(table(figures))
     made = {
-        "command": f"python -m vsfa_jax.perf.cross_entropy --topology={topology} --chunk={chunk}",
-        "date": datetime.date.today().isoformat(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        **provenance("vsfa_jax.perf.cross_entropy", PACKAGES),
         "shape": {"rows": ROWS, "width": WIDTH, "vocabulary": VOCABULARY, "dtype": "bfloat16"},
         "what": "the compiler's static estimates for one chip, all rows trained; not a measurement",
         "cases": figures,

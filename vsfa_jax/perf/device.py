@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +18,7 @@ from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf import text
 from vsfa_jax.perf.contender import require
 
+PACKAGES = ("jax", "jaxlib", "tokamax")
 _WARM, _RUNS, _QUICK_RUNS = 3, 50, 10
 _CALLS = 8  # in one measurement
 _QUICK_SHAPES = ("text_qwen2_5", "qwen3_tower")
@@ -42,11 +40,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     chosen = {n: s for n, s in shapes.MODELS.items() if not quick or n in _QUICK_SHAPES}
     found = {name: _shape(shape, _QUICK_RUNS if quick else _RUNS) for name, shape in chosen.items()}
     print(_table(found))
-    versions = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "tokamax")}
-    command = " ".join(["python -m vsfa_jax.perf.kernels", *sys.argv[1:]])
-    date = datetime.date.today().isoformat()
-    provenance = {"versions": versions, "date": date, "command": command}
-    return {"provenance": provenance, "device": device.device_kind, "seconds": found}
+    return {"device": device.device_kind, "seconds": found}
 
 
 def implementations(shape: Shape) -> dict[str, Attend]:

@@ -10,11 +10,8 @@ the compiler's figures; a full run takes hours of two cores, and goes on where i
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import re
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,9 +27,11 @@ from vsfa_jax.perf.compiled import Plan
 from vsfa_jax.perf.contenders import CONTENDERS
 from vsfa_jax.perf.figures import Best, Figure
 from vsfa_jax.perf.goals import goals
+from vsfa_jax.perf.provenance import provenance
 from vsfa_jax.perf.tuning import Found
 
 RESULTS = Path(__file__).parent / "results"
+_MODULE = "vsfa_jax.perf.kernels"
 _QUICK = 2  # configurations
 
 
@@ -62,7 +61,8 @@ def main(
     if device_run:
         found = device.run(quick=quick)
         name = re.sub(r"\W+", "-", str(found["device"]).lower())
-        _keep(found, folder / f"attention-{name}.json")
+        made = provenance(_MODULE, device.PACKAGES)
+        _keep({"provenance": made, **found}, folder / f"attention-{name}.json")
         return
     if tune and quick:
         raise ConfigError("--tune: two configurations are too few; found --quick beside it")
@@ -79,7 +79,7 @@ def main(
     jax.config.update("jax_platforms", "cpu")  # the compiler is asked for in other processes
     measured = _run(plan, folder / f"attention-{plan.chip.name}.json")
     if tune:
-        tuning.write(plan.chip, tuning.entries(measured), _provenance())
+        tuning.write(plan.chip, tuning.entries(measured), provenance(_MODULE, sweep.PACKAGES))
 
 
 def _known(given: list[str], known: Any, flag: str) -> list[str]:
@@ -117,7 +117,7 @@ def _run(plan: Plan, path: Path) -> Found:
     print(text.goal_table(reached))
     print("\n" + "\n".join(text.NOTES))
     kept = {
-        "provenance": _provenance(),
+        "provenance": provenance(_MODULE, sweep.PACKAGES),
         "chip": dataclasses.asdict(plan.chip),
         "notes": text.NOTES,
         "shapes": {name: dataclasses.asdict(cases.CASES[name]) for name in bests},
@@ -137,15 +137,6 @@ def _plain(found: dict[str, list[Figure]], best: dict[str, Best]) -> dict[str, A
             "tried": [dataclasses.asdict(figure) for figure in figures],
         }
         for name, figures in found.items()
-    }
-
-
-def _provenance() -> dict[str, Any]:
-    command = ["python", "-m", "vsfa_jax.perf.kernels", *sys.argv[1:]]
-    return {
-        "versions": sweep.versions(),
-        "date": datetime.date.today().isoformat(),
-        "command": shlex.join(command),
     }
 
 

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from vsfa_jax.perf import tpu_compiler
+from vsfa_jax.perf import bundles, tpu_compiler
 from vsfa_jax.perf.chips import CHIPS
 from vsfa_jax.perf.contenders import CONTENDERS
+from vsfa_jax.perf.provenance import versions
 from vsfa_jax.perf.tpu_compiler import Job, Measurement
 
 KERNELS = Path(__file__).resolve().parents[1] / "kernels" / "attention"
+PACKAGES = ("jax", "libtpu", "tokamax")  # whose versions decide a figure
 _PROCESSES = 2
-
-
-def versions() -> dict[str, str]:
-    """Of what decides a figure."""
-    return {name: importlib.metadata.version(name) for name in ("jax", "libtpu", "tokamax")}
+_KILLED = f"signal {signal.SIGKILL.value}:"  # not by the compiler: out of memory, as a rule
 
 
 def measure_all(
@@ -38,8 +36,8 @@ def measure_all(
         measured = _measure(job, timeout_s)
         cycles = {name: part.cycles for name, part in measured.parts.items()}
         show(f"{job.contender} {job.direction} {job.blocks}: {measured.failure or cycles}")
-        if measured.seconds >= timeout_s:
-            return measured  # the machine may have been busy
+        if measured.seconds >= timeout_s or measured.failure.startswith(_KILLED):
+            return measured  # another time there may be room
         text = json.dumps(
             {"job": dataclasses.asdict(job), "measurement": dataclasses.asdict(measured)}
         )
@@ -56,16 +54,21 @@ def _measure(job: Job, timeout_s: float) -> Measurement:
     """With cycles where libtpu can estimate them; where that ends its process, without."""
     simulate = CONTENDERS[job.contender].is_simulated and job.shape.segments is None
     measured = tpu_compiler.measure(job, simulate=simulate, timeout_s=timeout_s)
-    if simulate and measured.failure.startswith("signal"):
+    ended = measured.failure.startswith("signal") and not measured.failure.startswith(_KILLED)
+    if simulate and ended:
         return tpu_compiler.measure(job, simulate=False, timeout_s=timeout_s)
     return measured
 
 
 def _key(job: Job) -> str:
-    """Names all that decides a measurement: the job, versions, and for our kernels their code."""
-    code = b""
-    if job.contender == "ours":
-        code = b"".join(path.read_bytes() for path in sorted(KERNELS.glob("*.py")))
+    """Names what decides a measurement: the job, versions, and code.
+
+    The code is that which takes it, and for our kernels their own. How a contender is called is
+    not in it, or one more size to sweep over would undo all measurements.
+    """
+    paths = [Path(str(module.__file__)) for module in (bundles, tpu_compiler)]
+    paths += sorted(KERNELS.glob("*.py")) if job.contender == "ours" else []
+    code = b"".join(path.read_bytes() for path in paths)
     limit = CHIPS[job.chip].vmem_limit_kib
-    text = json.dumps([dataclasses.asdict(job), limit, versions()], sort_keys=True)
+    text = json.dumps([dataclasses.asdict(job), limit, versions(PACKAGES)], sort_keys=True)
     return hashlib.sha256(text.encode() + code).hexdigest()[:20]

@@ -27,7 +27,6 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from vsfa_jax.kernels.attention.hopper_tiles import (
     BLOCK,
     CONSUMERS,
-    LOG2_E,
     PER_COLUMN,
     PER_ROW,
     ROWS,
@@ -46,6 +45,7 @@ from vsfa_jax.kernels.attention.hopper_tiles import (
     stream,
     tile_memory,
 )
+from vsfa_jax.kernels.attention.reference import LOG2_E
 
 
 def query_tiles(spans: jax.Array, s: int, block_q: int, block_k: int) -> jax.Array:

@@ -22,7 +22,6 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from vsfa_jax.kernels.attention.hopper_tiles import (
     BLOCK,
     CONSUMERS,
-    LOG2_E,
     NEVER,
     PER_ROW,
     ROWS,
@@ -41,6 +40,7 @@ from vsfa_jax.kernels.attention.hopper_tiles import (
     stream,
     tile_memory,
 )
+from vsfa_jax.kernels.attention.reference import LOG2_E
 
 
 def forward(

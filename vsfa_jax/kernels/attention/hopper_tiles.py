@@ -6,7 +6,6 @@ only starts the copies that bring the next tiles, up to `STAGES` ahead of the co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ CONSUMERS = 2  # warpgroups that compute
 ROWS = 64  # rows of a warpgroup: the M of one wgmma
 BLOCK = CONSUMERS * ROWS  # rows of a block of threads
 STAGES = 2  # tiles in flight
-LOG2_E = math.log2(math.e)
 NEVER = -1e30  # the top score of a row that has seen nothing; finite, so that there is no NaN
 
 Ref = Any  # a reference to global or shared memory, or a barrier

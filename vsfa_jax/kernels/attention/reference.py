@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 from vsfa_jax.kernels.attention.block_map import BlockMap, SegmentPair
 
 FORBIDDEN = -1e30  # a finite score, so that a query that sees nothing has no NaN
+LOG2_E = math.log2(math.e)  # kernels take powers of 2, which is what the hardware has
 
 
 def refuses(

@@ -25,7 +25,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from vsfa_jax.kernels.attention.tpu_forward import LOG2_E, block_specs, cost, map_arguments
+from vsfa_jax.kernels.attention.reference import LOG2_E
+from vsfa_jax.kernels.attention.tpu_forward import block_specs, cost, map_arguments
 from vsfa_jax.kernels.attention.tpu_tiles import (
     FULL,
     Scalar,

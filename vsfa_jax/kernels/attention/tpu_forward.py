@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from vsfa_jax.kernels.attention.reference import FORBIDDEN
+from vsfa_jax.kernels.attention.reference import FORBIDDEN, LOG2_E
 from vsfa_jax.kernels.attention.tpu_tiles import (
     FULL,
     Scalar,
@@ -41,7 +41,6 @@ from vsfa_jax.kernels.attention.tpu_tiles import (
 
 Carry = tuple[jax.Array, jax.Array, jax.Array]
 
-LOG2_E = 1.4426950408889634
 SEES_NOTHING = 1e30  # the log-sum-exp of such a query: exp2(score - this) is 0
 
 
