@@ -15,9 +15,16 @@ from hypothesis import strategies as st
 from jax.experimental.pallas import tpu as pltpu
 from speeds import cases
 
-from vsfa_jax.kernels.attention import attention, backends, check_contiguous, decode_attention
+from vsfa_jax.kernels.attention import (
+    attention,
+    backends,
+    check_contiguous,
+    decode_attention,
+    pallas_tpu,
+)
 from vsfa_jax.kernels.attention.block_map import make_block_map
 from vsfa_jax.kernels.attention.shapes import MODELS
+from vsfa_jax.kernels.attention.tpu_tiles import Blocks
 
 RACES = pltpu.InterpretParams(detect_races=True, uninitialized_memory="nan")
 RUN_HERE = ("reference", "xla", "pallas_tpu")  # the GPU's have a file of their own
@@ -111,6 +118,18 @@ def test_shapes_of_the_models(backend: str, name: str) -> None:
         dtype="bfloat16",
     )
     check(case, run(case, backend, backend == "pallas_tpu"))
+
+
+@pytest.mark.parametrize(("unroll", "ahead"), [(1, 2), (16, 2), (16, 5)])
+def test_a_full_row_in_straight_lines(unroll: int, ahead: int) -> None:
+    """Seven whole tiles of keys and a cut one; scores ahead of the first softmax, across tiles."""
+    case = Case(1, 500, 500, 1, 1, 16, False)
+    q, k, v, _ = (jnp.asarray(x, jnp.float32) for x in case.arrays())
+    blocks = Blocks(block_q=256, block_k=64, chain=128, ahead=ahead, unroll=unroll)
+    attend = functools.partial(pallas_tpu.attend, segment_ids=None, block_map=None, window=None)
+    out = attend(q, k, v, causal=False, scale=0.25, blocks=(blocks, blocks), interpret=True)
+    [wanted, *_] = by_definition(case, 0.25)
+    np.testing.assert_allclose(out, wanted, atol=1e-5 * np.abs(wanted).max())
 
 
 def test_every_backend_is_in_this_contract_or_has_its_own_file() -> None:

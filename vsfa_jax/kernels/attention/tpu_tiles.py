@@ -46,7 +46,7 @@ class Blocks:
       block_q: queries of a tile.
       block_k: keys of a tile.
       chain: queries of a chain; divides block_q.
-      ahead: chains whose scores are computed before the softmax of the first; 0 or 1.
+      ahead: chains whose scores are computed before the softmax of the first; the table has 0 to 2.
       unroll: full tiles in one straight line of code, where their number is known when compiling.
       columns: 1 where tokens lie in columns although H is a multiple of 128.
     """
