@@ -26,6 +26,9 @@ COMPILER = [
     )
 ]
 
+# What etils.epath needs for gs:// where there is no TensorFlow.
+CLOUD_STORAGE = ["gcsfs>=2026.9"]
+
 setup(
     name="vsfa_jax",
     version=VERSION,
@@ -46,7 +49,8 @@ setup(
         *JAX,
         "absl-py>=2.5",
         "array_record>=0.8.6,<0.9",
-        "etils>=1.13",
+        "etils[epath]>=1.13",
+        "fsspec>=2026.1",
         "grain>=0.2.18,<0.3",
         "huggingface_hub>=2.4,<3",
         "jinja2>=3.1.6,<4",
@@ -68,7 +72,9 @@ setup(
         "tpu": [
             "jax[tpu]>=0.10.2,<0.11; python_version < '3.12'",
             "jax[tpu]>=0.11.1,<0.12; python_version >= '3.12'",
+            *CLOUD_STORAGE,
         ],
+        "gcs": CLOUD_STORAGE,
         "cuda": [
             "jax[cuda12]>=0.10.2,<0.11; python_version < '3.12'",
             "jax[cuda12]>=0.11.1,<0.12; python_version >= '3.12'",

@@ -9,8 +9,8 @@
 #
 # SIGTERM and SIGINT go on to Python as SIGTERM, which lets the step end and saves. Exit status: 0
 # when everything is done; 2 for a fault of the input, which no second start would mend; 143 when
-# a signal stopped it, so that what started the job starts it again, and training goes on from its
-# newest checkpoint; otherwise Python's own.
+# a signal stopped it, here or on another host, so that what started the job starts it again, and
+# training goes on from its newest checkpoint; otherwise Python's own.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -50,7 +50,7 @@ trap stop TERM INT
 
 for module in "${modules[@]}"; do
   ((!stopped)) || exit 143
-  "$python" -m "$module" --distributed=on "${flags[@]}" &
+  "$python" -m "$module" --distributed=on --stopped_status=143 "${flags[@]}" &
   child=$!
   ((!stopped)) || kill -TERM "$child" 2>/dev/null || true # a signal before its number was known
   status=0

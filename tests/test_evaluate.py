@@ -10,6 +10,7 @@ from configs import tiny
 from vsfa_jax import answering, benchmarks, evaluate
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, StoppedError
+from vsfa_jax.core.workdir import Workdir
 from vsfa_jax.data.record import Message
 from vsfa_jax.kept import Kept
 from vsfa_jax.manifest import Manifest
@@ -105,7 +106,7 @@ def test_a_case_is_asked_with_its_images_and_turns(cases):
 
 
 def test_from_settings_to_files(wired, settings, tmp_path, cases, capsys):
-    evaluate.main(settings, tmp_path)
+    evaluate.main(settings, Workdir(tmp_path))
     folder = tmp_path / "eval" / "main"
     printed = capsys.readouterr().out
     assert f"report: {folder / 'report.html'}" in printed

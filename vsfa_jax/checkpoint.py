@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -29,6 +28,7 @@ from jax.experimental import multihost_utils
 
 from vsfa_jax.core.errors import CheckpointError
 from vsfa_jax.core.tree import flatten
+from vsfa_jax.core.workdir import is_url
 from vsfa_jax.seal import DamagedError, compare_layout, digests, seal, unseal
 
 _META = "meta"
@@ -62,11 +62,11 @@ class Restored:
 class Checkpointer:
     """Saves in the background, restores the newest good step. Use as a context manager."""
 
-    def __init__(self, directory: str | Path, *, every: int, keep: int = 3) -> None:
+    def __init__(self, directory: epath.PathLike, *, every: int, keep: int = 3) -> None:
         """Opens or makes a checkpoint directory; removes what a killed run left unfinished.
 
         Args:
-          directory: holds one folder a step.
+          directory: holds one folder a step; may be a URL, as gs://BUCKET/FOLDER.
           every: `save` keeps steps divisible by it; 0 keeps forced ones only.
           keep: newest steps that stay; two or more, or there is nothing to fall back to.
 
@@ -75,7 +75,7 @@ class Checkpointer:
         """
         if every < 0 or keep < 1:
             raise ValueError(f"wanted every >= 0 and keep >= 1, found {every} and {keep}")
-        self.directory = epath.Path(directory).absolute()
+        self.directory = _whole(directory)
         self._every = every
         _refuse_foreign(self.directory)
         options = ocp.CheckpointManagerOptions(
@@ -107,6 +107,10 @@ class Checkpointer:
         """Steps that are completely written, ascending."""
         return sorted(self._manager.all_steps())
 
+    def is_due(self, step: int, force: bool = False) -> bool:
+        """Whether `save` would save this step."""
+        return force or (self._every > 0 and step % self._every == 0)
+
     def save(
         self,
         step: int,
@@ -127,7 +131,7 @@ class Checkpointer:
         Raises:
           CheckpointError: this or the save before it failed, as on a full disk.
         """
-        if not force and (self._every == 0 or step % self._every):
+        if not self.is_due(step, force):
             return False
         if step in self.steps():
             return False
@@ -196,7 +200,7 @@ class Checkpointer:
         self._manager.reload()
 
 
-def restore_params(directory: str | Path, abstract: Any, step: int | None = None) -> Restored:
+def restore_params(directory: epath.PathLike, abstract: Any, step: int | None = None) -> Restored:
     """Restores the tree "params" and nothing else; changes nothing in the directory.
 
     Args:
@@ -211,7 +215,7 @@ def restore_params(directory: str | Path, abstract: Any, step: int | None = None
       CheckpointError: the directory is missing, foreign or empty, a leaf does not fit, or no step
         is good.
     """
-    path = epath.Path(directory).absolute()
+    path = _whole(directory)
     if not path.exists():
         raise CheckpointError(f"{path}: no such checkpoint directory")
     _refuse_foreign(path)
@@ -295,6 +299,12 @@ def _check_placed(name: str, tree: Any) -> None:
         raise ValueError(f"{name}: its leaves are placed on different sets of devices")
 
 
+def _whole(directory: epath.PathLike) -> epath.Path:
+    """An absolute path; a URL is one, though pathlib would put a folder before it."""
+    path = epath.Path(directory)
+    return path if is_url(path) else path.absolute()
+
+
 def _refuse_foreign(directory: epath.Path) -> None:
     """A folder that is not empty must hold steps."""
     if not directory.exists():
@@ -334,6 +344,8 @@ class _Faults:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, ConnectionError | TimeoutError):
+            return  # says nothing about what is stored
         # Orbax raises a bare Exception where tensorstore cannot read an array's data.
         if kind is Exception or isinstance(error, _STORAGE_ERRORS):
             first = f"{type(error).__name__}: {error}".splitlines()[0]

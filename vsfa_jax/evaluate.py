@@ -27,6 +27,7 @@ from vsfa_jax.core import config
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_atomic, write_json
+from vsfa_jax.core.workdir import EVERY_S, Workdir
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.kept import Kept
 from vsfa_jax.manifest import Manifest, hash_json
@@ -45,7 +46,9 @@ class Findings:
     rows: list[tables.Row]
 
 
-def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[Answer] = ()) -> str:
+def evaluate(
+    settings: config.Settings, workdir: Path | Workdir, base_answers: Sequence[Answer] = ()
+) -> str:
     """Runs the evaluation and writes its folder.
 
     Args:
@@ -62,19 +65,24 @@ def evaluate(settings: config.Settings, workdir: Path, base_answers: Sequence[An
       UserError: a workdir of another base or template, no good checkpoint, an unknown benchmark, a
         full disk.
     """
-    options = settings.eval
-    directory = folder(workdir, options.name)
+    options, workdir = settings.eval, Workdir.of(workdir)
+    directory = folder(workdir.folder, options.name)
     cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
-    settings = settings_of_run(settings, workdir)
+    settings = settings_of_run(settings, workdir.folder)
     assembly = assemble(settings)
-    parts = check_workdir(settings, assembly, workdir)
-    tuned = restore(assembly, workdir)
+    parts = check_workdir(settings, assembly, workdir.folder)
+    tuned = restore(assembly, workdir.home)
     logging.info("step %d of %s: %d cases", tuned.step, workdir, len(cases))
     models = {} if base_answers else {"base": assembly.vlm}
     models["tuned"] = tuned.model
     kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
-        said = ask(models, cases, options, kept, preemption.agreed)
+
+        def stopped() -> bool:  # asked after every round
+            workdir.send(EVERY_S)
+            return preemption.agreed()
+
+        said = ask(models, cases, options, kept, stopped)
     if jax.process_index() > 0:
         return ""
     findings = judge(cases, [*base_answers, *said])
@@ -136,7 +144,7 @@ def judge(cases: Sequence[Case], said: Sequence[Answer]) -> Findings:
     return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
 
 
-def facts(settings: config.Settings, workdir: Path, step: int) -> dict[str, str]:
+def facts(settings: config.Settings, workdir: Workdir, step: int) -> dict[str, str]:
     """How the evaluation was made, for the report."""
     options = settings.eval
     return {
@@ -213,12 +221,13 @@ def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def main(settings: config.Settings, workdir: Path) -> None:
+def main(settings: config.Settings, workdir: Workdir) -> None:
     """Runs under `core.main`."""
     table = evaluate(settings, workdir)
     if jax.process_index() == 0:
         print(table)
-        print(f"report: {folder(workdir, settings.eval.name) / 'report.html'}")
+        place = workdir.home / "eval" / settings.eval.name
+        print(f"report: {place / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class MetricsWriter:
         *,
         tensorboard: bool = True,
         wandb_project: str = "",
+        home: str | os.PathLike[str] = "",
         enabled: bool = True,
     ) -> None:
         """Opens for appending, after cutting off half a last line.
@@ -43,6 +44,7 @@ class MetricsWriter:
           workdir: made if need be.
           tensorboard: write event files too.
           wandb_project: of Weights & Biases, which gets the numbers too; "" is off.
+          home: where the run lies, if `workdir` is a copy of that; names the run there.
           enabled: False writes nothing; in a run of several processes one alone may write.
 
         Raises:
@@ -61,7 +63,7 @@ class MetricsWriter:
             if tensorboard:
                 self._others.append(ScalarWriter(Path(workdir) / "tensorboard"))
             if wandb_project:
-                self._others.append(WandbRun(wandb_project, Path(workdir)))
+                self._others.append(WandbRun(wandb_project, Path(workdir), str(home)))
         except OSError as error:
             raise CheckpointError(f"{self._path}: cannot be opened ({error})") from error
 

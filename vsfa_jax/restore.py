@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import jax
+from etils import epath
 
 from vsfa_jax.assemble import Assembly
 from vsfa_jax.checkpoint import restore_params
+from vsfa_jax.core.workdir import CHECKPOINTS
 from vsfa_jax.models import Vlm
 from vsfa_jax.models.parameters import by_name, replace
 
@@ -28,7 +29,7 @@ class Trained:
     model: Vlm
 
 
-def restore(assembly: Assembly, workdir: Path) -> Trained:
+def restore(assembly: Assembly, workdir: epath.PathLike) -> Trained:
     """The newest good checkpoint's model.
 
     Raises:
@@ -38,6 +39,6 @@ def restore(assembly: Assembly, workdir: Path) -> Trained:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
         by_name(assembly.split.params),
     )
-    found = restore_params(workdir / "checkpoints", abstract)
+    found = restore_params(epath.Path(workdir) / CHECKPOINTS, abstract)
     params = replace(assembly.split.params, found.trees["params"])
     return Trained(found.step, found.digest, assembly.with_params(params))

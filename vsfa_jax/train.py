@@ -24,6 +24,7 @@ from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings, to_dict
 from vsfa_jax.core.errors import ConfigError, TrainingError
+from vsfa_jax.core.workdir import CHECKPOINTS, EVERY_S, Workdir
 from vsfa_jax.data.batch import Batch, Budget
 from vsfa_jax.input import Input, check_rows, make_input, place, resolution_hash
 from vsfa_jax.manifest import check_config, hash_json
@@ -40,12 +41,12 @@ from vsfa_jax.vision_cache import VisionCache
 Step = Callable[[TrainState, nnx.State, Batch], tuple[TrainState, step.Metrics]]
 
 
-def train(settings: Settings, workdir: Path, age_s: float = 0.0) -> bool:
+def train(settings: Settings, workdir: Path | Workdir, age_s: float = 0.0) -> bool:
     """Trains to `settings.steps`, from the newest good checkpoint of `workdir` if it has one.
 
     Args:
       settings: the run's.
-      workdir: of the run; all its processes see the same folder, and the first alone writes.
+      workdir: of the run; all its processes see the same one, and the first alone writes.
       age_s: seconds that the start took until now.
 
     Returns:
@@ -55,14 +56,15 @@ def train(settings: Settings, workdir: Path, age_s: float = 0.0) -> bool:
       UserError: bad input, or a workdir of another run; nothing is lost.
       TrainingError: the loss is not finite; the last good checkpoint is kept.
     """
+    workdir = Workdir.of(workdir)
     with goodput.Clock(age_s) as clock:
-        refuse_if_planned_not_to_fit(settings, workdir)
+        refuse_if_planned_not_to_fit(settings, workdir.folder)
         assembly = assemble(settings)
         check_rows(settings, assembly.mesh)
         verify_attention(settings, assembly.vlm)
-        cache = open_cache(settings, assembly, workdir)
-        inputs = make_input(settings, assembly, "train", workdir, cache)
-        probe = Probe(settings, assembly, workdir, cache) if settings.eval_every else None
+        cache = open_cache(settings, assembly, workdir.folder)
+        inputs = make_input(settings, assembly, "train", workdir.folder, cache)
+        probe = Probe(settings, assembly, workdir.folder, cache) if settings.eval_every else None
         open_workdir(settings, assembly, inputs, workdir)
         state, train_step = begin(settings, assembly)
 
@@ -90,7 +92,10 @@ def train(settings: Settings, workdir: Path, age_s: float = 0.0) -> bool:
                 metrics.write(number + 1, {**row, **clock.row()})
                 progress.update(number + 1, row)
                 last = stop or number + 1 == settings.steps
-                save(checkpoints, state, inputs, clock, last and settings.checkpoint_every > 0)
+                with clock.on("checkpoint"):
+                    forced = last and settings.checkpoint_every > 0
+                    workdir.send(0.0 if checkpoints.is_due(number + 1, forced) else EVERY_S)
+                    save(checkpoints, state, inputs, forced)
                 if stop:
                     logging.info("stopped by a signal after step %d", number + 1)
                     return False
@@ -117,7 +122,7 @@ def due(number: int, every: int, steps: int) -> bool:
     return every > 0 and (number % every == 0 or number == steps)
 
 
-def open_cache(settings: Settings, assembly: Assembly, workdir: Path) -> VisionCache | None:
+def open_cache(settings: Settings, assembly: Assembly, folder: Path) -> VisionCache | None:
     """The cache of the tower's features, where one is wanted.
 
     Raises:
@@ -133,10 +138,10 @@ def open_cache(settings: Settings, assembly: Assembly, workdir: Path) -> VisionC
     base, resolution = base_hash(settings, assembly), resolution_hash(assembly.vlm.processor)
     key = hash_json([base, resolution, settings.model.dtype])
     budget = Budget(0, max(patches for _, patches in settings.data.budgets))
-    return VisionCache(workdir / "vision_cache", assembly.vlm.model, key, budget)
+    return VisionCache(folder / "vision_cache", assembly.vlm.model, key, budget)
 
 
-def open_workdir(settings: Settings, assembly: Assembly, inputs: Input, workdir: Path) -> None:
+def open_workdir(settings: Settings, assembly: Assembly, inputs: Input, workdir: Workdir) -> None:
     """Writes manifest, settings and packing plan into a new workdir, or checks an old one's.
 
     The first process writes; the others, once it has, check theirs against it.
@@ -146,25 +151,28 @@ def open_workdir(settings: Settings, assembly: Assembly, inputs: Input, workdir:
     """
     parts, config = manifest(settings, assembly, inputs), to_dict(settings)
     if jax.process_index() == 0:
-        parts.open(workdir, config)
-        inputs.keep_plan(workdir / "packing_train.npz")
+        parts.open(workdir.folder, config)
+        inputs.keep_plan(workdir.folder / "packing_train.npz")
+        workdir.send()
     multihost_utils.sync_global_devices("the workdir is open")
     if jax.process_index() > 0:
-        parts.check(workdir)
-        check_config(workdir, config)
+        workdir.bring()
+        parts.check(workdir.folder)
+        check_config(workdir.folder, config)
 
 
-def open_checkpoints(settings: Settings, workdir: Path) -> Checkpointer:
+def open_checkpoints(settings: Settings, workdir: Workdir) -> Checkpointer:
     """The run's checkpoints."""
     return Checkpointer(
-        workdir / "checkpoints", every=settings.checkpoint_every, keep=settings.checkpoint_keep
+        workdir.home / CHECKPOINTS, every=settings.checkpoint_every, keep=settings.checkpoint_keep
     )
 
 
-def open_metrics(settings: Settings, workdir: Path, enabled: bool) -> MetricsWriter:
+def open_metrics(settings: Settings, workdir: Workdir, enabled: bool) -> MetricsWriter:
     """Where the run's numbers go."""
     return MetricsWriter(
-        workdir,
+        workdir.folder,
+        home=workdir.home,
         tensorboard=settings.tensorboard,
         wandb_project=settings.wandb_project,
         enabled=enabled,
@@ -195,16 +203,13 @@ def not_finite(number: int, row: dict[str, Any], ids: list[list[str]]) -> str:
     )
 
 
-def save(
-    checkpoints: Checkpointer, state: TrainState, inputs: Input, clock: goodput.Clock, force: bool
-) -> None:
+def save(checkpoints: Checkpointer, state: TrainState, inputs: Input, force: bool) -> None:
     """Starts saving the state; the position in the data is one global row number."""
     number = int(state.step)
     trees = {"params": by_name(state.params), "optimizer": state.optimizer}
-    with clock.on("checkpoint"):
-        checkpoints.save(number, trees, {"data": inputs.pipeline.state(number)}, force=force)
-        if force:
-            checkpoints.wait()
+    checkpoints.save(number, trees, {"data": inputs.pipeline.state(number)}, force=force)
+    if force:
+        checkpoints.wait()
 
 
 def restore(
@@ -226,10 +231,12 @@ def restore(
     return TrainState(number, params, found.trees["optimizer"])
 
 
-def main(settings: Settings, workdir: Path) -> None:
-    """Runs under `core.main`."""
-    if train(settings, workdir, goodput.age_of_process()):
+def main(settings: Settings, workdir: Workdir) -> bool:
+    """Runs under `core.main`; whether training got to its end."""
+    done = train(settings, workdir, goodput.age_of_process())
+    if done:
         logging.info("done: %s", workdir)
+    return done
 
 
 if __name__ == "__main__":

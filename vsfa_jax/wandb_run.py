@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core.workdir import is_url
 
 
 class WandbRun:
     """One run of a project; a workdir that goes on is the same run, as often as it is resumed."""
 
-    def __init__(self, project: str, workdir: Path) -> None:
+    def __init__(self, project: str, workdir: Path, home: str = "") -> None:
         """Starts or resumes the run; `wandb`'s own environment variables hold.
 
         Args:
           project: name of the project.
-          workdir: its absolute path names the run; wandb's files go into it.
+          workdir: wandb's files go into it.
+          home: of the run, whose name is made of its absolute path; "" is the workdir.
 
         Raises:
           ConfigError: the package is not installed.
@@ -31,13 +33,13 @@ class WandbRun:
                 f"wandb_project: found {project!r}, but the package is not there: "
                 "pip install 'vsfa_jax[wandb]'"
             ) from error
-        place = str(workdir.resolve())
+        place = home if is_url(home) else str(Path(home or workdir).resolve())
         self._run: Any = wandb.init(
             project=project,
-            name=workdir.name,
+            name=Path(place).name,
             id=hashlib.sha256(place.encode()).hexdigest()[:16],
             resume="allow",
-            dir=place,
+            dir=str(workdir.resolve()),
         )
 
     def write(self, step: int, values: Mapping[str, float]) -> None:

@@ -29,5 +29,9 @@ class TrainingError(Exception):
     """Training cannot go on, through no setting's fault: a loss or a gradient is not finite."""
 
 
+class StorageError(TrainingError):
+    """A cloud's storage does not answer; the command may be given again."""
+
+
 class StoppedError(TrainingError):
     """A signal stopped a command; called again, it goes on from there."""

@@ -14,7 +14,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from vsfa_jax.core import config, processes
-from vsfa_jax.core.errors import ConfigError, TrainingError, UserError
+from vsfa_jax.core.errors import ConfigError, StoppedError, TrainingError, UserError
+from vsfa_jax.core.workdir import Workdir, is_url
 
 PACKAGE = Path(__file__).resolve().parents[1]
 REPOSITORY = PACKAGE.parent
@@ -22,7 +23,7 @@ _LEAST_COMPILE_S = 0.5  # what compiles faster is not kept
 
 
 def run(
-    main: Callable[..., None],
+    main: Callable[..., bool | None],
     holders: Mapping[str, flags.FlagHolder] | None = None,
     distributed: bool = False,
     workdir_is_optional: bool = False,
@@ -32,9 +33,10 @@ def run(
     Without `holders` the command is one of a run: it takes --config and --workdir, and main gets
     (settings: Settings, workdir: Path); None for a workdir that is optional and not given. With
     them, main gets their values by name. With `distributed` it may be one of several processes of a
-    run, and takes --distributed.
+    run: it takes --distributed and --stopped_status, and main gets a Workdir, which may be in a
+    cloud; main returns False where a signal stopped it.
 
-    Exit status: 0, 1 for a run that cannot go on, 2 for a fault of the user's input.
+    Exit status: 0, 1 for a run that cannot go on now, 2 for a fault of the user's input.
     """
     if holders is None:
         config_flags.DEFINE_config_file("config", help_string="A file of configs/.")
@@ -43,33 +45,42 @@ def run(
         _show_in_help("config", "workdir")
     if distributed:
         flags.DEFINE_enum("distributed", "auto", processes.MODES, "Whether to look for a cluster.")
-        _show_in_help("distributed")
+        flags.DEFINE_integer(
+            "stopped_status",
+            0,
+            "Exit status where a signal stopped it; with 0 an evaluation, which has no table then, "
+            "ends with 1.",
+            lower_bound=0,
+            upper_bound=255,
+        )
+        _show_in_help("distributed", "stopped_status")
     if holders is not None:
         _show_in_help(*(holder.name for holder in holders.values()))
     app.run(lambda _: _call(main, holders, distributed), flags_parser=_parse)
 
 
 def _call(
-    main: Callable[..., None],
+    main: Callable[..., bool | None],
     holders: Mapping[str, flags.FlagHolder] | None,
     distributed: bool,
 ) -> int:
     """Runs `main`; its faults become one line and an exit status."""
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(_is_worth_showing)
+    status = 0
     try:
-        if holders is None:
+        if holders is not None:
+            main(**{name: holder.value for name, holder in holders.items()})
+        elif distributed:
+            status = _call_one_of_several(main)
+        else:
             settings, workdir = config.load(flags.FLAGS.config), _folder(flags.FLAGS.workdir)
             _keep_programs(settings.compile_cache)
-            if distributed:
-                processes.join(flags.FLAGS.distributed)
             _import_transformers_alone()
             main(settings, workdir)
-        else:
-            main(**{name: holder.value for name, holder in holders.items()})
     except UserError as error:
         return _fail(error, 2)
-    except TrainingError as error:
+    except (TrainingError, ConnectionError, TimeoutError) as error:
         return _fail(error, 1)
     except OSError as error:  # a full disk, a file where a folder is wanted, no permission
         return _fail(error, 2)
@@ -79,7 +90,24 @@ def _call(
         processes.lost_a_peer(error)
     if jax.distributed.is_initialized():
         processes.leave()
-    return 0
+    return status
+
+
+def _call_one_of_several(main: Callable[..., bool | None]) -> int:
+    """Joins the others and runs `main` in the workdir, wherever that is; the exit status."""
+    settings, place = config.load(flags.FLAGS.config), flags.FLAGS.workdir
+    workdir = Workdir(place if is_url(place) else _folder(place) or "")
+    _keep_programs(settings.compile_cache)
+    processes.join(flags.FLAGS.distributed)
+    _import_transformers_alone()
+    stopped = int(flags.FLAGS.stopped_status)
+    try:
+        with workdir:
+            workdir.bring()
+            return stopped if main(settings, workdir) is False else 0
+    except StoppedError as error:  # all processes are, at the same place: none need be ended
+        print(f"error: {error}", file=sys.stderr)
+        return stopped or 1
 
 
 def _keep_programs(directory: str) -> None:
@@ -92,6 +120,11 @@ def _keep_programs(directory: str) -> None:
 def _folder(workdir: str | None) -> Path | None:
     if workdir is None:
         return None
+    if is_url(workdir):
+        raise ConfigError(
+            f"--workdir: found {workdir}, wanted a folder of this machine: only train and evaluate "
+            "work in a cloud"
+        )
     path = Path(workdir)
     if path.exists() and not path.is_dir():
         raise ConfigError(f"--workdir: found a file at {path}, wanted a folder or a new path")
