@@ -50,7 +50,7 @@ setup(
         "absl-py>=2.5",
         "array_record>=0.8.6,<0.9",
         "etils[epath]>=1.13",
-        "fsspec>=2026.1",
+        "fsspec>=2026.9",
         "grain>=0.2.18,<0.3",
         "huggingface_hub>=2.4,<3",
         "jinja2>=3.1.6,<4",

@@ -124,6 +124,8 @@ def main(settings, workdir):
         raise DataError("set.jsonl, line 3: found no image")
     if settings.seed == 6:
         open("/dev/full", "w").write("x" * 10**6)
+    if settings.seed == 5:
+        raise ConnectionResetError("the storage is gone")
     if settings.seed == 8:
         raise TrainingError("step 4: loss nan")
     print(settings.lora.rank, settings.progress, workdir)
@@ -148,6 +150,7 @@ entry.run(main)
         ("--config=configs/tiny.py --workdir=w --wrkdir=w", 2, "workdir"),
         ("--config=configs/tiny.py --workdir=w --config.seed=7", 2, "error: set.jsonl, line 3"),
         ("--config=configs/tiny.py --workdir=w --config.seed=6", 2, "No space left on device"),
+        ("--config=configs/tiny.py --workdir=w --config.seed=5", 1, "error: the storage is gone"),
         ("--config=configs/tiny.py --workdir=w --config.seed=-1", 2, "seed: found -1"),
         ("--config=configs/tiny.py --workdir=w --config.lora.targets.0=x", 2, "error: "),
         (f"--config=configs/tiny.py --workdir={__file__}", 2, "--workdir: found a file at"),

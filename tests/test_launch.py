@@ -277,6 +277,8 @@ def test_secrets_go_to_the_workers_in_a_file_of_their_own(fakes: Fakes) -> None:
 
 # The workers' side
 
+OF_A_JOB = "--distributed=on --stopped_status=143"  # what job.sh adds
+
 
 @pytest.fixture
 def worker(fakes: Fakes) -> Iterator[dict[str, str]]:
@@ -306,7 +308,10 @@ def test_a_worker_runs_the_job_once_for_an_id(fakes: Fakes, worker: dict[str, st
     assert first.stdout.splitlines() == [
         f"worker-3: {line}"
         for module in ("train", "evaluate")
-        for line in (f"-m vsfa_jax.{module} --distributed=on {' '.join(JOB)} {lines[0]}", lines[1])
+        for line in (
+            f"-m vsfa_jax.{module} {OF_A_JOB} {' '.join(JOB)} {lines[0]}",
+            lines[1],
+        )
     ]
     assert fakes.read("token") == f"{SECRET}\n"
     again = fakes.run("worker.sh", "run", "1", *JOB, AWKWARD, **worker)
@@ -374,10 +379,21 @@ def test_sigterm_to_a_job_ends_training_and_what_would_come_after(
     assert "evaluate" not in fakes.read("going")
 
 
+def test_a_job_ends_where_a_signal_stopped_another_host(
+    fakes: Fakes, worker: dict[str, str]
+) -> None:
+    stopped = "[[ $word != --stopped_status=* ]] || exit ${word#*=}"
+    fakes.write("behaviour", f"for word; do {stopped}; done")
+    done = fakes.run("job.sh", *JOB, **worker)
+    assert done.status == 143
+    assert "vsfa_jax.train" in done.stdout
+    assert "evaluate" not in done.stdout
+
+
 @pytest.mark.parametrize("stage", ["train", "evaluate"])
 def test_a_job_may_be_one_stage(fakes: Fakes, worker: dict[str, str], stage: str) -> None:
     done = fakes.run("job.sh", f"--stage={stage}", *JOB, **worker)
-    assert done.stdout == f"-m vsfa_jax.{stage} --distributed=on {' '.join(JOB)}\n"
+    assert done.stdout == f"-m vsfa_jax.{stage} {OF_A_JOB} {' '.join(JOB)}\n"
 
 
 def test_a_job_marks_a_fault_of_the_input(fakes: Fakes, worker: dict[str, str]) -> None:
