@@ -168,7 +168,7 @@ def test_a_mesh_of_eight() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split() == ["pallas_tpu", "ok", "whole", "ok"]
+    assert done.stdout.split() == ["pallas_tpu", "ok", "shared", "ok", "whole", "ok"]
 
 
 def test_the_shapes_are_those_of_the_paper_models() -> None:
