@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 
-from vsfa_jax.planning.report import GIB, Plan, Report
+from vsfa_jax.planning.report import Plan, Report, text_of_bytes, text_of_flops
 
 WIDTH = 900  # of a bar, in SVG units
 COLOURS = (
@@ -38,7 +38,8 @@ def render(report: Report) -> str:
         bars=[_bar(plan) for plan in report.plans],
         width=WIDTH,
         time_titles=TIME_TITLES,
-        gib=lambda size: f"{size / GIB:.3f}",
+        size_of=text_of_bytes,
+        flops_of=text_of_flops,
     )
 
 

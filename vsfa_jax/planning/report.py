@@ -117,23 +117,23 @@ def as_text(report: Report) -> str:
 def _plan_lines(plan: Plan) -> list[str]:
     rows, tokens, patches = plan.shape
     lines = [f"{plan.program}: {rows} rows of {tokens} tokens and {patches} patches"]
-    lines += [f"  {name:<34} {_gib(size)}" for name, size in plan.memory.items()]
-    lines.append(f"  {'needed of available':<34} {_gib(plan.needed)} of {_gib(plan.available)}")
-    lines.append(f"  {'headroom':<34} {_gib(plan.headroom)}")
+    lines += [f"  {name:<34} {text_of_bytes(size)}" for name, size in plan.memory.items()]
+    lines.append(f"  {'needed of available':<34} {text_of_bytes(plan.needed)} of {text_of_bytes(plan.available)}")
+    lines.append(f"  {'headroom':<34} {text_of_bytes(plan.headroom)}")
     if plan.host_bytes:
-        lines.append(f"  {'in the host memory':<34} {_gib(plan.host_bytes)}")
+        lines.append(f"  {'in the host memory':<34} {text_of_bytes(plan.host_bytes)}")
     if plan.largest:
         lines += ["  largest allocations:", *(f"    {one}" for one in plan.largest)]
     if not plan.executed_flops:
         return lines
     lines += [
-        f"  {'model FLOPs of a device':<34} {_flops(plan.model_flops)}",
-        f"  {'executed FLOPs of a device':<34} {_flops(plan.executed_flops)}",
+        f"  {'model FLOPs of a device':<34} {text_of_flops(plan.model_flops)}",
+        f"  {'executed FLOPs of a device':<34} {text_of_flops(plan.executed_flops)}",
     ]
     for one in plan.collectives:
         where = "+".join(one.axes) + (", across slices" if one.crosses_slices else "")
         what = f"{one.kind} over {where}"
-        lines.append(f"  {what:<34} {_gib(one.bytes)} in {one.executions:.0f}")
+        lines.append(f"  {what:<34} {text_of_bytes(one.bytes)} in {one.executions:.0f}")
     for name, seconds in plan.times.items():
         lines.append(f"  {name + ' time':<34} {1e3 * seconds:9.2f} ms")
     lines.append(f"  {'MFU at most':<34} {plan.mfu_ceiling:9.1%}")
@@ -148,14 +148,15 @@ def _verdict(report: Report) -> list[str]:
     for change in report.changes:
         said = ", ".join(f"{key}={value}" for key, value in change["settings"].items())
         verdict = "fits" if change["fits"] else "does not fit"
-        lines.append(f"  {said}: {verdict}, {_gib(change['needed'])} needed")
+        lines.append(f"  {said}: {verdict}, {text_of_bytes(change['needed'])} needed")
     return lines
 
 
-def _gib(size: float) -> str:
+def text_of_bytes(size: float) -> str:
     """Bytes in GiB, or in MiB where that says more."""
     return f"{size / GIB:9.3f} GiB" if abs(size) >= GIB / 10 else f"{size / 2**20:9.3f} MiB"
 
 
-def _flops(count: float) -> str:
+def text_of_flops(count: float) -> str:
+    """In tera, or in giga where that says more."""
     return f"{count / 1e12:9.2f} T" if count >= 1e11 else f"{count / 1e9:9.2f} G"

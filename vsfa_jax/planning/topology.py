@@ -26,6 +26,9 @@ _EXAMPLES = "v5e:2x4, v6e:2x2, v5p:2x2x1, tpu7x:2x2x1"
 def prepare_environment() -> None:
     """Leaves every accelerator alone; to be called before the first use of jax's devices."""
     jax.config.update("jax_platforms", "cpu")
+    # a kernel's code names the files it was traced through: without their folder it is the same
+    # program wherever this repository lies
+    jax.config.update("jax_hlo_source_file_canonicalization_regex", "^.*/")
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
