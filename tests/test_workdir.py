@@ -13,6 +13,7 @@ from etils import epath
 from folder_scheme import SCHEME
 from processes import Job, lines
 
+from vsfa_jax import checkpoint
 from vsfa_jax.checkpoint import Checkpointer
 from vsfa_jax.core import main as entry
 from vsfa_jax.core import workdir as workdirs
@@ -187,18 +188,32 @@ def test_a_url_is_no_path_below_the_current_folder(monkeypatch: pytest.MonkeyPat
     assert seen == ["gs://bucket/run/checkpoints"]
 
 
-def test_storage_that_does_not_answer_is_no_damage(tmp_path: Path) -> None:
-    with Checkpointer(tmp_path / "c", every=1) as checkpoints:
-        assert [checkpoints.is_due(n) for n in (1, 2)] == [True, True]
+@pytest.mark.parametrize(
+    ("is_url", "fault", "wanted"),
+    [
+        (False, ConnectionResetError("gone"), ConnectionResetError),
+        (False, ValueError("UNAVAILABLE"), CheckpointError),
+        (True, ValueError("UNAVAILABLE"), StorageError),
+    ],
+)
+def test_a_cloud_that_fails_is_no_fault_of_the_input(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_url: bool,
+    fault: Exception,
+    wanted: type[Exception],
+) -> None:
+    monkeypatch.setattr(checkpoint, "is_url", lambda path: is_url)
+    with Checkpointer(tmp_path / "c", every=2) as checkpoints:
+        assert [checkpoints.is_due(n) for n in (1, 2)] == [False, True]
+        assert checkpoints.is_due(1, force=True)
 
-        def gone() -> None:
-            raise ConnectionResetError("gone")
+        def fail() -> None:
+            raise fault
 
-        real = checkpoints._manager.check_for_errors
-        checkpoints._manager.check_for_errors = gone
-        with pytest.raises(ConnectionResetError):
+        with monkeypatch.context() as patch, pytest.raises(wanted):
+            patch.setattr(checkpoints._manager, "check_for_errors", fail)
             checkpoints.wait()
-        checkpoints._manager.check_for_errors = real
 
 
 FLAGS = [

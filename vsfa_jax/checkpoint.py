@@ -26,7 +26,7 @@ from etils import epath
 from flax import traverse_util
 from jax.experimental import multihost_utils
 
-from vsfa_jax.core.errors import CheckpointError
+from vsfa_jax.core.errors import CheckpointError, StorageError
 from vsfa_jax.core.tree import flatten
 from vsfa_jax.core.workdir import is_url
 from vsfa_jax.seal import DamagedError, compare_layout, digests, seal, unseal
@@ -72,17 +72,20 @@ class Checkpointer:
 
         Raises:
           CheckpointError: the path holds something else, or cannot be made.
+          StorageError: here and in what follows, instead, where a URL cannot be written.
         """
         if every < 0 or keep < 1:
             raise ValueError(f"wanted every >= 0 and keep >= 1, found {every} and {keep}")
         self.directory = _whole(directory)
         self._every = every
+        # A cloud that fails now may not fail later; a folder that cannot be written stays so.
+        self._fault = StorageError if is_url(self.directory) else CheckpointError
         _refuse_foreign(self.directory)
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.LatestN(keep),
             create=True,
         )
-        with _Faults(CheckpointError, f"{self.directory}: cannot be opened"):
+        with _Faults(self._fault, f"{self.directory}: cannot be opened"):
             _remove_unfinished(self.directory)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
 
@@ -100,7 +103,7 @@ class Checkpointer:
             return
         try:
             self.close()
-        except CheckpointError as second:  # must not hide why the run ended
+        except (CheckpointError, StorageError) as second:  # must not hide why the run ended
             logging.error("%s", second)
 
     def steps(self) -> list[int]:
@@ -137,7 +140,7 @@ class Checkpointer:
             return False
         items = {name: ocp.args.StandardSave(_nested(tree)) for name, tree in trees.items()}
         items[_META] = ocp.args.JsonSave(seal(step, trees, meta))
-        with _Faults(CheckpointError, f"{self.directory}: a checkpoint could not be written"):
+        with _Faults(self._fault, f"{self.directory}: a checkpoint could not be written"):
             self._manager.check_for_errors()
             return bool(self._manager.save(step, args=ocp.args.Composite(**items), force=True))
 
@@ -170,7 +173,7 @@ class Checkpointer:
         Raises:
           CheckpointError: it failed; the steps before it are as they were.
         """
-        with _Faults(CheckpointError, f"{self.directory}: a checkpoint could not be written"):
+        with _Faults(self._fault, f"{self.directory}: a checkpoint could not be written"):
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
@@ -183,7 +186,7 @@ class Checkpointer:
         try:
             self.wait()
         finally:
-            with _Faults(CheckpointError, f"{self.directory}: could not be closed"):
+            with _Faults(self._fault, f"{self.directory}: could not be closed"):
                 self._manager.close()
 
     def _set_aside(self, damaged: list[int]) -> None:
@@ -331,7 +334,7 @@ def _remove_unfinished(directory: epath.Path) -> None:
 class _Faults:
     """Turns storage faults inside a `with` into an error of this program."""
 
-    def __init__(self, error: type[CheckpointError], what: str) -> None:
+    def __init__(self, error: type[CheckpointError | StorageError], what: str) -> None:
         self._error = error
         self._what = what
 
