@@ -48,7 +48,7 @@ MODES = list(itertools.product(FAMILIES, ("lora", "full")))
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    speeds.cases(MODES, {("qwen3_vl", "lora"), ("llava", "full")}),
+    speeds.cases(MODES, {("qwen3_vl", "lora")}),
 )
 def test_packed_equals_unpacked(name, mode, tmp_path):
     each = written(name, tmp_path)
@@ -141,6 +141,7 @@ def test_a_step_that_is_not_finite_changes_nothing(checkpoint):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_each_part_has_its_own_rate(checkpoint):
     """Updates scale with a part's rate; a part at 0 is frozen and has no moments."""
     batch = steps_of_rows(models.load(checkpoint), 1)[0]
