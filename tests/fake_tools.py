@@ -18,7 +18,8 @@ TOOLS = ("docker", "gcloud", "git", "kubectl", "scontrol", "squeue", "srun", "uv
 # of a file away and prints it; the last line stays.
 RECORDER = r"""#!/usr/bin/env bash
 tool=${0##*/}
-{ printf '%s\037' "$tool" "$@"; printf '\036'; } >>"$FAKES/calls"
+printf -v call '%s\037' "$tool" "$@"
+printf '%s\036' "$call" >>"$FAKES/calls" # in one piece: the ends of a pipe write at once
 next_line() {
   head -n 1 "$FAKES/$1" 2>/dev/null
   if (($(wc -l <"$FAKES/$1") > 1)); then sed -i 1d "$FAKES/$1"; fi
