@@ -13,7 +13,7 @@ from configs import tiny
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.mesh import make_mesh
-from vsfa_jax.planning import changes, page, settings, sweep, topology
+from vsfa_jax.planning import changes, padding, page, settings, sweep, topology
 from vsfa_jax.planning.report import GIB, Plan, Report, as_json, as_text
 
 TINY = config.load(tiny.get_config())
@@ -164,6 +164,16 @@ def test_the_page_and_the_text_say_the_same_and_escape() -> None:
     assert "train.remat=blocks: fits, " in text and "train.remat=blocks" in html
     assert "25.0% of tokens" in text and "25.0 % of tokens" in html
     assert "It fits." in page.render(dataclasses.replace(report, plans=[FITS]))
+
+
+def test_padding_is_what_the_packing_leaves_empty() -> None:
+    given = changes.changed(TINY, {"data.size": 64})
+    found = padding.padding(given)
+    assert found is not None
+    assert 0 < found["tokens"] < 0.5 and 0 <= found["patches"] < 0.6
+    wider = padding.padding(changes.changed(given, {"data.budgets": ((256, 68),)}))
+    assert wider is not None and wider["tokens"] > found["tokens"]
+    assert padding.padding(changes.changed(given, {"data.path": "no/such/set"})) is None
 
 
 def test_data_lies_across_slices() -> None:

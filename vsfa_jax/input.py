@@ -110,7 +110,28 @@ def make_input(
     Raises:
       DataError: the records cannot be used.
     """
-    source, processor = open_data(settings, split), assembly.vlm.processor
+    processor = assembly.vlm.processor
+    source, plan = packed(settings, processor, split, workdir)
+    encode = encoder(processor, settings.data.max_image_pixels)
+    part, parts = row_share(assembly.mesh)
+    pipeline = Pipeline(
+        source,
+        encode if cache is None else _cached(encode, source, plan, cache),
+        plan,
+        part=part,
+        parts=parts,
+        num_threads=settings.data.num_threads,
+    )
+    return Input(source, plan, pipeline)
+
+
+def packed(settings: Settings, processor: Any, split: str, workdir: Path) -> tuple[Source, Plan]:
+    """A split's records and how they are packed; `workdir` keeps their measured lengths.
+
+    Raises:
+      DataError: the records cannot be used.
+    """
+    source = open_data(settings, split)
     workdir.mkdir(parents=True, exist_ok=True)
     key = hash_json([template_hash(processor), resolution_hash(processor)])
     limit = settings.data.max_image_pixels
@@ -123,17 +144,7 @@ def make_input(
     logging.info("%s: %s", split, plan.describe())
     for dropped in plan.dropped[:_NAMED]:
         logging.warning("dropped %s: %s", source.sketch(dropped.index).id, dropped.reason)
-    encode = encoder(processor, limit)
-    part, parts = row_share(assembly.mesh)
-    pipeline = Pipeline(
-        source,
-        encode if cache is None else _cached(encode, source, plan, cache),
-        plan,
-        part=part,
-        parts=parts,
-        num_threads=settings.data.num_threads,
-    )
-    return Input(source, plan, pipeline)
+    return source, plan
 
 
 def check_budgets(budgets: Sequence[Budget], multiple: int) -> None:

@@ -11,7 +11,7 @@ from absl import logging
 from vsfa_jax import models, tinyworld
 from vsfa_jax.core.config import Settings
 from vsfa_jax.core.errors import UserError
-from vsfa_jax.input import make_input
+from vsfa_jax.input import packed
 
 
 def padding(settings: Settings) -> dict[str, float] | None:
@@ -30,7 +30,7 @@ def padding(settings: Settings) -> dict[str, float] | None:
         family, skeleton = models.skeleton(directory, settings.model.completed_from)
         processor = family.Processor(directory, skeleton.config, settings.model.max_pixels)
         with tempfile.TemporaryDirectory() as folder:
-            plan = make_input(settings, processor, "train", Path(folder)).plan
+            plan = packed(settings, processor, "train", Path(folder))[1]
     except UserError as error:
         logging.warning("padding is not known: %s", error)
         return None
