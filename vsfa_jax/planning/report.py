@@ -118,9 +118,8 @@ def _plan_lines(plan: Plan) -> list[str]:
     rows, tokens, patches = plan.shape
     lines = [f"{plan.program}: {rows} rows of {tokens} tokens and {patches} patches"]
     lines += [f"  {name:<34} {text_of_bytes(size)}" for name, size in plan.memory.items()]
-    lines.append(
-        f"  {'needed of available':<34} {text_of_bytes(plan.needed)} of {text_of_bytes(plan.available)}"
-    )
+    needed, available = text_of_bytes(plan.needed), text_of_bytes(plan.available)
+    lines.append(f"  {'needed of available':<34} {needed} of {available}")
     lines.append(f"  {'headroom':<34} {text_of_bytes(plan.headroom)}")
     if plan.host_bytes:
         lines.append(f"  {'in the host memory':<34} {text_of_bytes(plan.host_bytes)}")
