@@ -27,7 +27,7 @@ from vsfa_jax.goodput import Clock
 from vsfa_jax.kernels.attention import check_contiguous
 from vsfa_jax.manifest import hash_files, hash_json
 from vsfa_jax.mesh import batch_sharding
-from vsfa_jax.models.rows import row_share
+from vsfa_jax.models.rows import num_shards, row_share
 from vsfa_jax.vision_cache import VisionCache
 
 _NAMED = 20  # dropped records that the log names
@@ -168,7 +168,7 @@ def check_rows(settings: Settings, mesh: Mesh) -> None:
       ConfigError: the rows of a micro-batch do not divide over data and fsdp.
     """
     rows = settings.batch_rows // settings.micro_batches
-    share = mesh.shape["data"] * mesh.shape["fsdp"]
+    share = num_shards(mesh)
     if rows % share:
         raise ConfigError(
             f"batch_rows: {rows} rows of a micro-batch do not divide over "

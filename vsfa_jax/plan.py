@@ -71,7 +71,7 @@ def about(settings: Settings, place: Slice) -> dict[str, str]:
     )
     return {
         "model": settings.model.path,
-        "slice": f"{place.topology}" + (f", {place.num_slices} slices" * (place.num_slices > 1)),
+        "slice": place.topology + (f", {place.num_slices} slices" if place.num_slices > 1 else ""),
         "mesh": ", ".join(f"{name} {size}" for name, size in mesh.shape.items()),
         "trained": f"{trained}; base {settings.model.dtype}"
         + ("" if settings.model.quantize == "none" else f" in {settings.model.quantize}"),

@@ -12,10 +12,10 @@ import io
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
-import jinja2
 from PIL import Image
 
 from vsfa_jax.benchmarks.case import KINDS, Answer, Case
+from vsfa_jax.core.pages import template
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.table_text import text_of_change, text_of_p, text_of_partial, text_of_unjudged
@@ -91,14 +91,7 @@ def render(
     found = exhibits(cases, answers, verdicts)
     shown = choose(found, max_rows)
     span = change_span(rows)
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vsfa_jax", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return template("report.html.jinja").render(
         title=title,
         facts=facts,
         headlines=[_table_row(row, span) for row in headlines(rows)],

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -259,12 +259,3 @@ def _along_axes(mesh: str, ids: str | None, along: str) -> Groups:
 
 def _rows(numbers: np.ndarray) -> Groups:
     return tuple(tuple(int(number) for number in row) for row in numbers)
-
-
-def by_axes(found: Sequence[Collective]) -> Mapping[tuple[str, tuple[str, ...]], float]:
-    """Bytes that a chip sends in one run, by kind and axes."""
-    sums: dict[tuple[str, tuple[str, ...]], float] = {}
-    for one in found:
-        key = one.kind, one.axes
-        sums[key] = sums.get(key, 0.0) + one.executions * one.sent_bytes
-    return sums

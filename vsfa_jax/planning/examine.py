@@ -16,6 +16,7 @@ from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.batch import Budget
 from vsfa_jax.mesh import make_mesh, slice_of
 from vsfa_jax.models.parameters import by_name
+from vsfa_jax.models.rows import num_shards
 from vsfa_jax.planning import assumptions, flops, hlo, memory, topology
 from vsfa_jax.planning.chips import Chip, chip_of
 from vsfa_jax.planning.collectives import Fabric
@@ -137,7 +138,7 @@ def fabric_of(job: Job) -> Fabric:
 
 def _cost(job: Job, parsed: hlo.Program, budget: Budget, is_train: bool) -> Cost:
     """What one run does on one device, the data as `assumptions` has them."""
-    share = job.mesh.shape["data"] * job.mesh.shape["fsdp"] * job.settings.micro_batches
+    share = num_shards(job.mesh) * job.settings.micro_batches
     trained = job.settings.batch_rows // share * budget.tokens if is_train else 0
     return measure(
         parsed,

@@ -25,7 +25,7 @@ _TITLES = {
     memory.BLOCK: "activations, of one block",
     "loss": "logits and loss",
     memory.GRADIENTS: "gradients",
-    memory.WEIGHTS: "weights, gathered",
+    memory.WEIGHTS: "gathered weights",
     "optimizer": "optimizer, at work",
     memory.COPIES: "copies of arguments",
     memory.OTHER: "other temporaries",

@@ -22,6 +22,7 @@ from vsfa_jax.input import check_rows
 from vsfa_jax.mesh import batch_sharding, make_mesh
 from vsfa_jax.models import paper
 from vsfa_jax.models.parameters import map_named
+from vsfa_jax.models.rows import num_shards
 from vsfa_jax.models.sharding import parameter_sharding
 from vsfa_jax.state import Split, TrainState, state_sharding
 
@@ -74,7 +75,7 @@ class Job:
     @property
     def eval_rows(self) -> int:
         """Conversations that are decoded together, the mesh's share of rows filled up."""
-        share = self.mesh.shape["data"] * self.mesh.shape["fsdp"]
+        share = num_shards(self.mesh)
         return -(-self.settings.eval.batch_size // share) * share
 
     def prompts(self, budget: Budget) -> Batch:

@@ -223,18 +223,3 @@ def _shard_bytes(leaf: Any) -> int:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         raise HloError(f"{leaf.dtype}: a key has no bytes that are known here")
     return math.prod(shape) * leaf.dtype.itemsize
-
-
-def by_part(named: Mapping[str, Any], part: Mapping[str, str] | None = None) -> dict[str, int]:
-    """Bytes of arguments on a chip by the first word of their names.
-
-    Args:
-      named: trees of shapes with shardings by name, as "language/layers/q_proj/kernel".
-      part: other names of the parts.
-    """
-    sums: dict[str, int] = {}
-    for name, arrays in named.items():
-        first = name.split("/")[0]
-        key = (part or {}).get(first, first)
-        sums[key] = sums.get(key, 0) + argument_bytes(arrays)
-    return sums

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import jinja2
-
+from vsfa_jax.core.pages import template
 from vsfa_jax.planning.report import Plan, Report, text_of_bytes, text_of_flops
 
 WIDTH = 900  # of a bar, in SVG units
@@ -25,14 +24,7 @@ TIME_TITLES = {
 
 def render(report: Report) -> str:
     """The page."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("vsfa_jax", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("plan.html.jinja").render(
+    return template("plan.html.jinja").render(
         title=f"{report.about['model']} on {report.about['slice']}",
         report=report,
         bars=[_bar(plan) for plan in report.plans],
