@@ -37,16 +37,12 @@ from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.kernels.cross_entropy import linear_cross_entropy
 from vsfa_jax.kernels.cross_entropy.chunked import block_size
 from vsfa_jax.perf.provenance import provenance
+from vsfa_jax.planning.topology import ENVIRONMENT
 
 ROWS, WIDTH, VOCABULARY = 8192, 3584, 152064
 RESULTS = Path(__file__).parent / "results"
 FORMS = ("naive_float32", "naive_bfloat16", "chunked")
 CASES = [f"{form}-{head}" for head in ("frozen", "trained") for form in FORMS]
-ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-}
 PACKAGES = ("jax", "jaxlib", "libtpu")
 
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Of the chip: v5e:2x2, v6e:2x2, v5p:2x2x1.")

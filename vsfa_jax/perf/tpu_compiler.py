@@ -20,12 +20,8 @@ from vsfa_jax.kernels.attention.shapes import Shape
 from vsfa_jax.perf import bundles
 from vsfa_jax.perf.chips import CHIPS
 from vsfa_jax.perf.contender import Blocks, Contender
+from vsfa_jax.planning.topology import ENVIRONMENT
 
-_ENVIRONMENT = {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a second compiling process ends at a lock file
-}
 _SHOWN = 200  # characters of a compiler's last words
 
 
@@ -85,7 +81,7 @@ def measure(job: Job, *, simulate: bool, timeout_s: float) -> Measurement:
         if simulate:
             (Path(folder) / "profile").mkdir()
             flags.append(f"--xla_jf_dump_static_llo_profile_to={folder}/profile")
-        environment = dict(os.environ, **_ENVIRONMENT, LIBTPU_INIT_ARGS=" ".join(flags))
+        environment = {**os.environ, **ENVIRONMENT, "LIBTPU_INIT_ARGS": " ".join(flags)}
         command = [sys.executable, "-m", _MODULE, folder]
         try:
             done = subprocess.run(

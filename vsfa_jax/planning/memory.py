@@ -37,51 +37,6 @@ _ALLOCATION = re.compile(
 
 
 @dataclasses.dataclass(frozen=True)
-class Memory:
-    """Bytes of one chip, as the compiler counts them.
-
-    Attributes:
-      arguments: that a program is given, padded to tiles.
-      outputs: that it gives.
-      aliased: outputs that overwrite donated arguments.
-      temporaries: room for what lives between, gaps between arrays included.
-      code: the program.
-      peak: most that lives at once, without gaps and code; of small programs it counts VMEM too.
-    """
-
-    arguments: int
-    outputs: int
-    aliased: int
-    temporaries: int
-    code: int
-    peak: int
-
-    @property
-    def total(self) -> int:
-        """What a program needs at once."""
-        return self.arguments + self.outputs - self.aliased + self.temporaries + self.code
-
-
-def read(compiled: jax.stages.Compiled) -> Memory:
-    """The memory of a compiled program.
-
-    Raises:
-      HloError: the compiler says nothing of it.
-    """
-    found = compiled.memory_analysis()
-    if found is None:
-        raise HloError("memory_analysis: found None, wanted a compiler that tells it")
-    return Memory(
-        found.argument_size_in_bytes,
-        found.output_size_in_bytes,
-        found.alias_size_in_bytes,
-        found.temp_size_in_bytes,
-        found.generated_code_size_in_bytes,
-        found.peak_memory_in_bytes,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class Temporaries:
     """What lives in HBM when temporaries take most.
 

@@ -14,9 +14,10 @@ from jax.experimental import topologies
 from vsfa_jax.core.errors import ConfigError
 
 # The compiler looks for no TPU, and several of its processes may run at once.
-_ENVIRONMENT = {
+ENVIRONMENT = {
+    "JAX_PLATFORMS": "cpu",
     "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # else a second one ends at a lock file
     "TPU_WORKER_HOSTNAMES": "localhost",
 }
 _NAME = re.compile(r"[a-z0-9]+:\d+x\d+(x\d+)?")
@@ -29,7 +30,7 @@ def prepare_environment() -> None:
     # a kernel's code names the files it was traced through: without their folder it is the same
     # program wherever this repository lies
     jax.config.update("jax_hlo_source_file_canonicalization_regex", "^.*/")
-    for name, value in _ENVIRONMENT.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
 
 
