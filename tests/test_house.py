@@ -36,6 +36,7 @@ ROOMS = (
     ("core",),
     ("kernels",),
     ("data",),
+    ("api",),
     ("decode",),
     ("models",),
     ("lora", "mesh", "optim", "state", "step", "checkpoint", "seal"),
