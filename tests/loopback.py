@@ -114,6 +114,14 @@ class Loopback:
         self._server.shutdown()
         self._server.server_close()
 
+    def forget(self, script: Script) -> None:
+        """Another script, as if nothing had been asked yet."""
+        self.script = script
+        self._seen.clear()
+        for told in (self.bodies, self.answered, self.keys, self.times):
+            told.clear()
+        self.most = 0
+
     def take(self, body: dict[str, Any], key: str) -> Answer:
         """Counts a request and asks the script."""
         text = json.dumps(body, sort_keys=True)
