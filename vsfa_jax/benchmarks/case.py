@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from vsfa_jax.data.record import Message
 
@@ -21,7 +21,8 @@ class Case:
         "graded" gets a score of 0 to 1 from a grader; of "help" only its constructive score counts.
       category: a finer sort: how an attack is put, or the form of a VQA question; "a:b" is part b
         of section a, which is counted as a whole too.
-      images: encoded image files, in the order of their `<image>` marks.
+      images: encoded image files, in the order of their `<image>` marks; they may be read only when
+        they are looked at (`benchmarks.images`).
       messages: the turns; the last is the user's.
       expected: what the judge needs to know, by name, e.g. {"answer": "red"}.
       blind: the best answer of someone who does not see the images, where the benchmark knows it.
@@ -34,7 +35,7 @@ class Case:
     benchmark: str
     kind: str
     category: str
-    images: tuple[bytes, ...]
+    images: Sequence[bytes]
     messages: tuple[Message, ...]
     expected: Mapping[str, str]
     blind: str | None = None
