@@ -32,8 +32,8 @@ TYPES = {
 def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
     """300 harmless requests, 100 of each of three types, which are the categories.
 
-    A case's caption is the set's description of the image; where that is the whole one, it is not
-    cut off like the short one.
+    A case's caption is the set's description of its image, which a few images lack; the short one,
+    which is often cut off, where there is no other.
 
     Args:
       per_kind: requests, spread over the types; 0 is all.
@@ -62,7 +62,7 @@ def _case(folder: Folder, data: Path, number: str, row: Row) -> Case:
         images=Images((folder.image(data, row.text("image"), row.where),)),
         messages=ask(row.text("question"), row.where),
         expected={"request": row.text("question")},
-        caption=row.optional("description") or row.text("short description"),
+        caption=row.optional("description") or row.optional("short description"),
     )
 
 
