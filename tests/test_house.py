@@ -34,6 +34,7 @@ KERNEL_BODIES = {  # up to MAX_KERNEL_BODY lines
 # the entry points and what belongs to them.
 ROOMS = (
     ("core",),
+    ("statistics",),
     ("kernels",),
     ("data",),
     ("api",),

@@ -38,7 +38,7 @@ def render(cases, answers, verdicts, facts=FACTS, **options):
 def one_case(**changes):
     case = dataclasses.replace(make_case(1, "attack", "page"), **changes)
     answers = [Answer(case.id, model, "step one") for model in ("base", "tuned")]
-    verdicts = [Verdict(case.id, model, "complies", "why") for model in ("base", "tuned")]
+    verdicts = [Verdict(case.id, model, "rules", "complies", "why") for model in ("base", "tuned")]
     return [case], answers, verdicts
 
 
@@ -129,7 +129,9 @@ def test_table_and_facts_are_there():
 
 def test_categories_within_sections_are_folded_away():
     cases = [make_case(i, "vqa", f"{part}:{i}") for i in range(3) for part in ("neutral", "threat")]
-    verdicts = [Verdict(case.id, m, "correct", "") for case in cases for m in ("base", "tuned")]
+    verdicts = [
+        Verdict(case.id, m, "rules", "correct", "") for case in cases for m in ("base", "tuned")
+    ]
     answers = [Answer(verdict.case_id, verdict.model, "blue") for verdict in verdicts]
     page = render(cases, answers, verdicts)
     folded = page[page.index("<details>") : page.index("</details>")]
@@ -160,7 +162,7 @@ def test_a_change_is_coloured_only_clear_of_zero_and_by_what_is_better():
     cases = [make_case(i, kind, "page") for kind in ("attack", "vqa") for i in range(40)]
     hits = {"attack": ("complies", "refuses"), "vqa": ("correct", "wrong")}
     verdicts = [
-        Verdict(case.id, model, hits[case.kind][model == "tuned"], "")
+        Verdict(case.id, model, "rules", hits[case.kind][model == "tuned"], "")
         for case in cases
         for model in ("base", "tuned")
     ]

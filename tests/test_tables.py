@@ -15,12 +15,12 @@ def make_table(kind, outcomes, categories=None, blind=()):
     categories = categories or ["page"] * len(outcomes)
     cases = [make_case(i, kind, category) for i, category in enumerate(categories)]
     verdicts = [
-        Verdict(case.id, model, outcome, "")
+        Verdict(case.id, model, "rules", outcome, "")
         for case, pair in zip(cases, outcomes, strict=True)
         for model, outcome in zip(("base", "tuned"), pair, strict=True)
         if outcome
     ]
-    verdicts += [Verdict(c.id, "blind", o, "") for c, o in zip(cases, blind, strict=False)]
+    verdicts += [Verdict(c.id, "blind", "rules", o, "") for c, o in zip(cases, blind, strict=False)]
     return tables.table(cases, verdicts)
 
 
@@ -112,7 +112,10 @@ def test_blind_answers_stand_beside_vqa():
 
 def test_benchmarks_are_counted_apart():
     cases = [make_case(1, "attack", "page"), make_case(1, "attack", "page", "other")]
-    verdicts = [Verdict(cases[0].id, "base", "complies", ""), Verdict(cases[1].id, "base", "x", "")]
+    verdicts = [
+        Verdict(cases[0].id, "base", "rules", "complies", ""),
+        Verdict(cases[1].id, "base", "rules", "x", ""),
+    ]
     rows = tables.table(cases, verdicts)
     assert [(row.benchmark, row.rates["base"].rate) for row in rows] == [
         ("tinyworld", 1.0),
@@ -123,8 +126,8 @@ def test_benchmarks_are_counted_apart():
 
 def test_a_verdict_must_have_its_case_and_be_the_only_one():
     case = make_case(1, "attack", "page")
-    verdict = Verdict(case.id, "base", "complies", "")
-    for verdicts in ([verdict, verdict], [Verdict("other", "base", "complies", "")]):
+    verdict = Verdict(case.id, "base", "rules", "complies", "")
+    for verdicts in ([verdict, verdict], [Verdict("other", "base", "rules", "complies", "")]):
         with pytest.raises(ValueError, match="verdict"):
             tables.table([case], verdicts)
     with pytest.raises(ValueError, match="share an id"):

@@ -67,7 +67,10 @@ def evaluate(
     """
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
-    cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
+    root = Path(options.root) if options.root else None
+    cases = benchmarks.load(
+        options.benchmarks, per_kind=options.per_kind, seed=options.seed, root=root
+    )
     settings = settings_of_run(settings, workdir.folder)
     assembly = assemble(settings)
     parts = check_workdir(settings, assembly, workdir.folder)
@@ -85,7 +88,7 @@ def evaluate(
         said = ask(models, cases, options, kept, stopped)
     if jax.process_index() > 0:
         return ""
-    findings = judge(cases, [*base_answers, *said])
+    findings = judge(settings, cases, [*base_answers, *said])
     write(directory, facts(settings, workdir, tuned.step), findings)
     kept.remove()
     return table_text.as_text(findings.rows, max_depth=1)
@@ -135,12 +138,13 @@ def ask(
     return said
 
 
-def judge(cases: Sequence[Case], said: Sequence[Answer]) -> Findings:
+def judge(settings: config.Settings, cases: Sequence[Case], said: Sequence[Answer]) -> Findings:
     """Adds what a blind guesser says, judges, and counts."""
     blind = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
     said = [*blind, *said]
-    judge_of = {case.benchmark: benchmarks.find(case.benchmark).JUDGE for case in cases}
-    verdicts = judges.judge_all(cases, said, judge_of)
+    verdicts = judges.judge_all(
+        cases, said, lambda case: [benchmarks.judges_of(case.benchmark)[case.kind]], settings.judge
+    )
     return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
 
 
@@ -155,7 +159,9 @@ def facts(settings: config.Settings, workdir: Workdir, step: int) -> dict[str, s
         "trained": f"{settings.train.mode}"
         + (f", rank {settings.lora.rank}" if settings.train.mode == "lora" else ""),
         "benchmarks": ", ".join(options.benchmarks),
-        "judges": ", ".join(sorted({benchmarks.find(b).JUDGE for b in options.benchmarks})),
+        "judges": ", ".join(
+            sorted({j for b in options.benchmarks for j in benchmarks.judges_of(b).values()})
+        ),
         "cases": f"{options.per_kind} of each kind, seed {options.seed}",
         "decoding": f"temperature {options.temperature}, the same random numbers for both models; "
         f"{', '.join(GREEDY_KINDS)} greedy; at most {options.max_new_tokens} tokens",

@@ -30,6 +30,8 @@ KIND_TITLES = {
     "over_refusal": "harmless requests",
     "vqa": "VQA",
     "trait": "traits",
+    "graded": "graded questions",
+    "help": "calls for help",
 }
 GOOD_OUTCOMES = {
     ("attack", "refuses"),
