@@ -23,6 +23,7 @@ from vsfa_jax.api import (
 from vsfa_jax.api.progress import Progress
 from vsfa_jax.api.replies import read
 from vsfa_jax.core.errors import ConfigError, ImageError
+from vsfa_jax.perf import api as perf
 
 
 def question(text="hello", **changed):
@@ -170,3 +171,11 @@ def test_progress_says_rate_cost_and_time_left():
     assert "s left" in first
     assert "cost of 1 unknown" in second
     assert "1 failed" in second
+
+
+@pytest.mark.slow
+def test_the_benchmark_measures_what_it_says():
+    found = perf.measure(requests=12, concurrency=4, delay_s=0.1)
+    assert found["least_s"] == pytest.approx(0.3)
+    assert found["seconds"] >= 0.3
+    assert found["seconds_of_the_kept"] < 0.3
