@@ -42,6 +42,7 @@ setup(
     package_data={
         "vsfa_jax": ["templates/*"],
         "vsfa_jax.kernels.attention": ["*.json"],
+        "vsfa_jax.judges": ["rubrics/*.txt"],
         "vsfa_jax.models": ["*/*/*.json"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
