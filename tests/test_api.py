@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import loopback
@@ -148,6 +149,16 @@ def test_an_environments_address_and_key(tmp_path, monkeypatch):
     assert reply.value == {"a": 1}
     assert server.keys == ["Bearer sk-1"]
     assert server.bodies[0]["response_format"]["json_schema"]["schema"] == schema
+
+
+def test_where_a_loop_runs_already(tmp_path):
+    async def notebook():
+        with Client(service, Cache(tmp_path / "c"), title="t", progress=False) as client:
+            return client.ask([question("a")])[0].text
+
+    with loopback.Loopback() as server:
+        service = Service(base_url=server.url, key_variable="")
+        assert asyncio.run(notebook()) == "you said: a"
 
 
 def test_pictures_are_kept_too(tmp_path):

@@ -85,7 +85,7 @@ PASSING = {
     "429 with a date": (loopback.refuse(429, retry_after="Mon, 01 Jan 2024 00:00:00 GMT"), {}),
     "500": (loopback.refuse(500), {}),
     "503 without a body": (loopback.Answer(status=503), {}),
-    "time-out": (loopback.Answer(b"{}", delay_s=0.6), {"timeout_s": 0.2}),
+    "time-out": (loopback.Answer(b"{}", delay_s=0.6), {"timeout_s": 0.3}),
     "dropped": (loopback.Answer(drop=True), {}),
     "cut off": (loopback.Answer(loopback.say("half").body, cut=True), {}),
     "HTML with 200": (HTML, {}),
@@ -176,12 +176,12 @@ def test_a_bad_request_is_not_tried_again(code, ask, server):
 def test_retry_after_is_heeded_by_all(ask, server):
     def script(body, number):
         first = body["messages"][0]["content"] == "question 0" and number == 0
-        return loopback.refuse(429, retry_after="0.6") if first else loopback.echo(body, number)
+        return loopback.refuse(429, retry_after="0.3") if first else loopback.echo(body, number)
 
     found = ask(script, [question(n) for n in range(4)], service={"concurrency": 1})
     assert all(isinstance(each, Reply) for each in found)
     assert len(server.bodies) == 5
-    assert server.times[1] - server.times[0] >= 0.6
+    assert server.times[1] - server.times[0] >= 0.3
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
     for told in ("3600", email.utils.format_datetime(later, usegmt=True)):
         (failure,) = ask(
@@ -251,11 +251,15 @@ def test_after_a_stop_only_the_rest_is_asked(tmp_path):
     assert server.keys == ["Bearer none"] * 7
 
 
-def test_no_key_in_the_environment(ask, monkeypatch, server):
-    monkeypatch.delenv("LOOPBACK_KEY")
-    with pytest.raises(AuthenticationError, match="LOOPBACK_KEY"):
-        ask(loopback.echo, [question()])
-    assert not server.bodies
+def test_no_key_in_the_environment(server, tmp_path, monkeypatch):
+    for key in ("", " ", "sk-é0123", "two words"):
+        monkeypatch.setenv("LOOPBACK_KEY", key)
+        client = Client(Service(server.url, "LOOPBACK_KEY"), Cache(tmp_path / "c"), title="t")
+        server.forget(loopback.echo)
+        with client, pytest.raises(AuthenticationError, match="LOOPBACK_KEY") as caught:
+            client.ask([question()])
+        assert key.strip() not in str(caught.value) or not key.strip()
+        assert not server.bodies
 
 
 @pytest.mark.parametrize(

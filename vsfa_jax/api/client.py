@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-import anyio
 from absl import logging
+from anyio.from_thread import start_blocking_portal
 
 from vsfa_jax.api.attempt import Connection
 from vsfa_jax.api.bounds import Bounds
@@ -125,7 +125,8 @@ class Client:
             )
         logging.info("%s: %d replies kept, %d to ask for", self._title, len(found), len(rest))
         if rest:
-            found |= anyio.run(self._ask, rest)
+            with start_blocking_portal() as portal:  # a notebook has a loop of its own
+                found |= portal.call(self._ask, rest)
         return [found[self._key(request)] for request in requests]
 
     async def _ask(self, rest: dict[str, Request]) -> dict[str, Reply | Failure]:

@@ -68,7 +68,7 @@ class Service:
         """The key.
 
         Raises:
-          AuthenticationError: the environment holds none.
+          AuthenticationError: the environment holds none, or something that cannot be one.
         """
         if not self.key_variable:
             return _NO_KEY
@@ -77,6 +77,11 @@ class Service:
             raise AuthenticationError(
                 f"no key for {self.address()}: wanted one in the environment variable "
                 f"{self.key_variable}"
+            )
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise AuthenticationError(
+                f"the environment variable {self.key_variable}: found text with characters that no "
+                "key has"
             )
         return key
 
