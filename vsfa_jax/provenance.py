@@ -54,7 +54,7 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
     is_other = said.revision or said.path != run.model.path
     revision = said.revision if is_other else run.model.revision
     model = dataclasses.replace(run.model, path=said.path, dtype=said.dtype, revision=revision)
-    own = ("mesh", "eval", "probe", "study", "compile_cache")
+    own = ("mesh", "eval", "judge", "probe", "study", "compile_cache")
     kept = {name: getattr(settings, name) for name in own}
     return dataclasses.replace(run, model=model, **kept)
 

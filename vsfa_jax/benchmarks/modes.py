@@ -44,7 +44,7 @@ def in_mode(cases: Iterable[Case], mode: str) -> list[Case]:
 
 def _named(changed: Case, case: Case, mode: str) -> Case:
     return dataclasses.replace(
-        changed, id=f"{case.id}#{mode}", cluster=case.cluster or case.id, blind=None
+        changed, id=f"{case.id}#{mode}", cluster=case.cluster or case.id, blind=None, mode=mode
     )
 
 
