@@ -85,15 +85,15 @@ def _refuse_other(folder: Path, identity: Mapping[str, str], own_cases: Sequence
     raise CheckpointError(f"{folder}: another test than this one: " + "; ".join(faults))
 
 
-def other_steps(directory: Path, identity: Mapping[str, str], step: int) -> list[Point]:
+def other_steps(directory: Path, identity: Mapping[str, str]) -> list[Point]:
     """Headlines of the same run at other steps: the evaluations beside this one of the same test.
 
     Args:
       directory: of this evaluation; the others lie beside it.
       identity: of this evaluation.
-      step: of this evaluation.
     """
     found: dict[int, Point] = {}
+    step = int(identity["step"])
     for folder in sorted(directory.parent.iterdir()) if directory.parent.exists() else ():
         try:
             table = read_table(folder)

@@ -74,7 +74,6 @@ def evaluate(
     cases = load_cases(options)
     judging.all_judges(options, cases)
     rows = {f"{tables.BASE}{defences.MARK}{name}": name for name in options.defences}
-    stages = [stage for row, name in rows.items() for stage in defences.stages(row, name)]
     if options.tuned:
         settings = settings_of_run(settings, workdir.folder)
     assembly = assemble(settings)
@@ -86,8 +85,9 @@ def evaluate(
     identity = identity_of(settings, cases, parts, tuned)
     others = read_baselines(baselines, options.name, identity, [case.id for case in cases])
     logging.info("%s: %d cases", f"step {tuned.step} of {workdir}" if tuned else "base", len(cases))
-    models = {} if base_answers else {tables.BASE: assembly.vlm}
-    models |= dict.fromkeys(stages, assembly.vlm) | ({tables.TUNED: tuned.model} if tuned else {})
+    asked = [] if base_answers else [tables.BASE]
+    asked += [stage for row, name in rows.items() for stage in defences.stages(row, name)]
+    models = dict.fromkeys(asked, assembly.vlm) | ({tables.TUNED: tuned.model} if tuned else {})
     kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
 
@@ -102,8 +102,7 @@ def evaluate(
     findings.write_answers(directory, cases, said)  # before anything is paid for
     made = facts(settings, workdir, tuned, identity["judges"])
     found = judge(settings, workdir, cases, said, made, identity, others)
-    step = tuned.step if tuned else 0
-    findings.write(directory, found, other_steps(directory, identity, step))
+    findings.write(directory, found, other_steps(directory, identity))
     kept.remove()
     return as_text(found.rows, max_depth=1)
 
@@ -139,8 +138,7 @@ def rejudge(
     ]
     made = {**table["made"], "judges": identity["judges"]}
     found = judge(settings, workdir, cases, said, made, identity, others)
-    step = int(identity.get("step", 0))
-    findings.write(directory, found, other_steps(directory, identity, step))
+    findings.write(directory, found, other_steps(directory, identity))
     return as_text(found.rows, max_depth=1)
 
 
