@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
 
     config.model = model = ConfigDict()
     # Directory of a Hugging Face checkpoint, the name of one on the hub ("owner/name"), or
-    # "tinyworld/coupled" or "tinyworld/uncoupled".
+    # "tinyworld/coupled" or "tinyworld/uncoupled". "" is that of the run that is evaluated or
+    # exported, in its dtype.
     model.path = "tinyworld/coupled"
     # Branch, tag or commit of a hub name; the commit is kept in the manifest. "" is the newest.
     model.revision = ""
