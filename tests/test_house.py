@@ -37,6 +37,7 @@ ROOMS = (
     ("statistics",),
     ("kernels",),
     ("data",),
+    ("api",),
     ("decode",),
     ("models",),
     ("lora", "mesh", "optim", "state", "step", "checkpoint", "seal"),

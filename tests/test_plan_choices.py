@@ -13,7 +13,7 @@ from configs import tiny
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.mesh import make_mesh
-from vsfa_jax.planning import changes, padding, page, settings, sweep, topology
+from vsfa_jax.planning import changes, largest, padding, page, settings, sweep, topology
 from vsfa_jax.planning.report import GIB, Plan, Report, as_json, as_text
 
 TINY = config.load(tiny.get_config())
@@ -180,3 +180,42 @@ def test_data_lies_across_slices() -> None:
     assert jax.device_count() == 1
     with pytest.raises(ConfigError, match="mesh: .* does not make 1 devices"):
         make_mesh(2, 1, 1)
+
+
+def step_of(rows: int, each: float, fixed: float = 3.0) -> Plan:
+    """A step of so many rows a device, on a device of 10 GiB; `each` is GiB of a row."""
+    needed = int((fixed + each * rows) * GIB)
+    memory = {"weights, language": 3 * GIB, "activations": needed - 3 * GIB}
+    return Plan("train", (rows, 128, 68), needed <= 10 * GIB, 10 * GIB, needed, memory)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "each", "most", "tried"),
+    [
+        (3.0, 1.0, 7, (7,)),  # the weights are all that is fixed: the guess is the end
+        (4.0, 0.5, 12, (7, 12)),  # something more is fixed, which the guess cannot know
+        (3.0, 4.0, 1, (2,)),  # not one row more
+    ],
+)
+def test_the_largest_rows_are_found_along_a_line(
+    fixed: float, each: float, most: int, tried: tuple[int, ...]
+) -> None:
+    rows = 2 if most > 2 else 1
+
+    def examine(count: int) -> Plan:
+        return step_of(count, each, fixed)
+
+    found = largest.largest(rows, examine(rows), examine, limit=4)
+    assert (found.rows, found.tried) == (most, tried)
+    assert found.plan == examine(most)
+    assert found.beyond == pytest.approx(examine(most + 1).needed, rel=1e-6) and found.plan.fits
+
+
+def test_the_largest_rows_where_the_line_promises_too_much() -> None:
+    def examine(count: int) -> Plan:
+        return step_of(count, 1.0 if count < 6 else 1.5)
+
+    found = largest.largest(1, examine(1), examine, limit=6)
+    assert found.rows == 5 and 7 in found.tried and found.beyond > found.plan.available
+    cut_short = largest.largest(1, examine(1), examine, limit=1)
+    assert cut_short.rows == 1 and len(cut_short.tried) == 1

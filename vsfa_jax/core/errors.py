@@ -39,3 +39,19 @@ class StorageError(TrainingError):
 
 class StoppedError(TrainingError):
     """A signal stopped a command; called again, it goes on from there."""
+
+
+class CacheError(UserError):
+    """The file of paid replies is damaged, foreign or cannot be written."""
+
+
+class AuthenticationError(UserError):
+    """An API refuses the key, or the environment holds none."""
+
+
+class OutOfBudgetError(UserError):
+    """The user's own bound on requests or on money is reached; what was paid for is kept."""
+
+
+class OutOfQuotaError(TrainingError):
+    """An API's account has no money or no quota left; what was paid for is kept."""
