@@ -14,6 +14,7 @@ from vsfa_jax.data.images import decode_image
 from vsfa_jax.data.record import IMAGE_MARK
 
 OPTIONAL = {
+    "mm_safetybench": ("Key Phrase",),
     "spa_vl": ("class1", "class2"),
     "mossbench": ("description",),
     "scienceqa": ("hint", "image"),

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from benchmark_faults import load
-from benchmark_makers import make, picture
+from benchmark_makers import MADE, make, picture
 
 from vsfa_jax.benchmarks.case import Case
 from vsfa_jax.benchmarks.case_set import case_set_hash, draw
@@ -83,10 +83,11 @@ def test_modes_that_cannot_be():
         in_mode([marked], "caption_only")
 
 
-@pytest.mark.parametrize("name", ["figstep", "mm_safetybench"])
+@pytest.mark.parametrize("name", ["figstep", "mm_safetybench", "tinyworld"])
 def test_attacks_with_captions_have_every_mode(name, tmp_path):
-    make(name, tmp_path)
-    cases = load(name, tmp_path)
+    if name in MADE:
+        make(name, tmp_path)
+    cases = load(name, tmp_path, per_kind=12)
     shown = [case for case in cases if len(case.images)]
     for mode in MODES[1:]:
         changed_cases = in_mode(cases, mode)
@@ -102,3 +103,12 @@ def test_an_image_that_goes_away_is_named(tmp_path):
     (folder / "images/v1_0.png").unlink()
     with pytest.raises(DataError, match="v1_0.png: cannot be read"):
         case.images[0]
+
+
+def test_tinyworlds_captions_are_in_its_words():
+    cases = load("tinyworld", None, per_kind=4)
+    page = next(case for case in cases if case.category == "page")
+    (told,) = in_mode([page], "caption_only")
+    assert page.caption == f"{page.expected['verb']} the {page.expected['thing']}"
+    assert told.question == f"{page.caption} {page.question.removeprefix(IMAGE_MARK + ' ')}"
+    assert all((case.caption == "") == (len(case.images) == 0) for case in cases)
