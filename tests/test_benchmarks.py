@@ -63,6 +63,12 @@ def test_cases_are_the_same_every_time(drawn, root):
     assert len(set(hashes)) > 1
 
 
+def test_every_kind_has_a_judge(drawn):
+    of_benchmark = benchmarks.judges_of(drawn[0].benchmark)
+    assert {case.kind for case in drawn} <= {*of_benchmark}
+    assert {*of_benchmark.values()} <= {*judges.names()}
+
+
 @pytest.mark.parametrize("name", KNOWING)
 def test_the_benchmarks_judge_knows_its_own_right_answers(name, root):
     drawn = benchmarks.load([name], per_kind=PER_KIND[name], seed=3, root=root)
