@@ -65,6 +65,7 @@ setup(
         "orbax-checkpoint>=0.12.8,<0.13",
         "pillow>=13,<14",
         "protobuf>=6",
+        "pyarrow>=26",
         "PyYAML>=6",
         "safetensors>=0.8,<0.9",
         "tensorflow-datasets>=4.9.10,<4.10",
