@@ -197,11 +197,9 @@ def identity_of(
 
 
 def judges_text(settings: config.Settings, cases: Sequence[Case]) -> str:
-    """The judges by name, those that ask a model with what they ask."""
-    asked = settings.judge
-    about = {"local": asked.path, "api": asked.model, "constructive": asked.model}
+    """The judges by name, those that ask a model with whom they ask and what."""
     names = judging.all_judges(settings.eval, cases)
-    return ", ".join(f"{n} ({about[n]})" if about.get(n) else n for n in names)
+    return ", ".join(judges.identity(name, settings.judge) for name in names)
 
 
 def ask(

@@ -18,6 +18,7 @@ from vsfa_jax.judges.protocol import UNJUDGED, Verdict
 from vsfa_jax.statistics import Calibration, Kappa, corrected, kappa
 from vsfa_jax.tables import BLIND, CONSTRUCTIVE, REQUESTS, Row
 
+UNSEEN = "unseen models"  # line of a calibration
 OWN = "own"  # in eval.judges: the judge that the benchmark names
 
 
@@ -182,13 +183,14 @@ def corrections(rows: Sequence[Row], judge_of: Mapping[tuple[str, str], str]) ->
 def calibration(judge: str, outcome: str) -> Calibration | None:
     """How often a judge saw an outcome that people saw, from JUDGE_calibration.json beside it.
 
-    Of that file's "confusion", people's outcome -> the judge's outcome -> answers, each judged by
-    weights that had not seen answers of its model.
+    Of that file's line "unseen models": answers of models that had no part in making the judge, as
+    people's outcome -> the judge's -> answers.
     """
     path = Path(judges.__path__[0]) / f"{judge}_calibration.json"
     if not path.exists():
         return None
-    counts: dict[str, dict[str, int]] = json.loads(path.read_text(encoding="utf-8"))["confusion"]
+    lines = json.loads(path.read_text(encoding="utf-8"))["lines"]
+    counts = next(line["counts"] for line in lines if line["name"] == UNSEEN)
     hits = sum(counts[outcome].values())
     others = [row for people, row in counts.items() if people != outcome]
     misses = sum(sum(row.values()) for row in others)
