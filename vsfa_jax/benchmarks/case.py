@@ -29,6 +29,7 @@ class Case:
       caption: what the images show, in words; "" where the benchmark has none.
       cluster: cases that share one are not independent, e.g. one question put with three pictures;
         "" where the case stands alone.
+      mode: what is shown of the images, one of `modes.MODES`.
     """
 
     id: str
@@ -41,6 +42,12 @@ class Case:
     blind: str | None = None
     caption: str = ""
     cluster: str = ""
+    mode: str = "image"
+
+    @property
+    def set_name(self) -> str:
+        """What its numbers stand under: the benchmark, and the mode if that is another's."""
+        return self.benchmark if self.mode == "image" else f"{self.benchmark}/{self.mode}"
 
     @property
     def question(self) -> str:

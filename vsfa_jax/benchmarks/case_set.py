@@ -89,6 +89,7 @@ def _digest(case: Case) -> bytes:
         "messages": [[message.role, message.content] for message in case.messages],
         "images": image_digests(case.images),
         "expected": dict(case.expected),
+        "caption": case.caption,
         "cluster": case.cluster,
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).digest()

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from vsfa_jax.benchmarks.images import ImageFile
 from vsfa_jax.core.errors import DataError
@@ -169,25 +169,24 @@ def json_rows(path: Path) -> Iterator[tuple[str, Row]]:
     """(key, row) of a JSON file that holds a dict of rows.
 
     Raises:
-      DataError: as `read_json`, or an entry is no dict.
+      DataError: as `read_json`, an entry is no dict, or there is none.
     """
-    for key, fields in read_json(path, dict).items():
-        yield key, _row(fields, f"{path}, {key!r}")
+    found = read_json(path, dict)
+    for key in found or (_none(path),):
+        yield key, _row(found[key], f"{path}, {key!r}")
 
 
 def json_list(path: Path) -> list[Row]:
     """The rows of a JSON file that holds a list of them; faults as of `json_rows`."""
-    return [
-        _row(fields, f"{path}, entry {number}")
-        for number, fields in enumerate(read_json(path, list), start=1)
-    ]
+    found = read_json(path, list) or [_none(path)]
+    return [_row(fields, f"{path}, entry {number}") for number, fields in enumerate(found, start=1)]
 
 
 def json_lines(path: Path) -> list[Row]:
     """The rows of a file with a JSON object on each line.
 
     Raises:
-      DataError: it cannot be read, or a line is none.
+      DataError: it cannot be read, a line is none, or there is no line.
     """
     rows = []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -197,7 +196,7 @@ def json_lines(path: Path) -> list[Row]:
             except ValueError as error:
                 raise DataError(f"{path}, line {number}: no JSON: {error}") from error
             rows.append(_row(fields, f"{path}, line {number}"))
-    return rows
+    return rows or [_none(path)]
 
 
 def csv_rows(path: Path) -> list[Row]:
@@ -216,9 +215,7 @@ def csv_rows(path: Path) -> list[Row]:
             rows.append(Row(fields, where))
     except csv.Error as error:
         raise DataError(f"{path}, row {len(rows) + 1}: no CSV: {error}") from error
-    if not rows:
-        raise DataError(f"{path}: no row; wanted a header and one")
-    return rows
+    return rows or [_none(path)]
 
 
 def read_text(path: Path) -> str:
@@ -244,6 +241,10 @@ def ask(text: str, where: str, *, num_images: int = 1) -> tuple[Message, ...]:
     if IMAGE_MARK in text:
         raise DataError(f"{where}: an {IMAGE_MARK} mark in a text; wanted none")
     return (Message("user", f"{IMAGE_MARK}\n" * num_images + text),)
+
+
+def _none(path: Path) -> NoReturn:
+    raise DataError(f"{path}: no entry; wanted one or more")
 
 
 def _row(fields: Any, where: str) -> Row:

@@ -32,7 +32,7 @@ def in_mode(cases: Iterable[Case], mode: str) -> list[Case]:
 
     Raises:
       ConfigError: there is no such mode.
-      DataError: a case has an image and no caption, in `caption_only`.
+      DataError: in `caption_only`, a case has an image and no caption, or one with a mark in it.
     """
     if mode not in MODES:
         raise ConfigError(f"eval.modes: found {mode!r}, wanted some of {', '.join(MODES)}")
@@ -44,7 +44,7 @@ def in_mode(cases: Iterable[Case], mode: str) -> list[Case]:
 
 def _named(changed: Case, case: Case, mode: str) -> Case:
     return dataclasses.replace(
-        changed, id=f"{case.id}#{mode}", cluster=case.cluster or case.id, blind=None
+        changed, id=f"{case.id}#{mode}", cluster=case.cluster or case.id, blind=None, mode=mode
     )
 
 
@@ -64,8 +64,10 @@ def _told(case: Case) -> Case:
     if not case.caption:
         raise DataError(
             f"eval.modes: caption_only: case {case.id!r} has no caption, for {case.benchmark} does "
-            f"not say what its images show; wanted another mode or other benchmarks"
+            "not say what its images show; wanted another mode or other benchmarks"
         )
+    if IMAGE_MARK in case.caption:
+        raise DataError(f"case {case.id!r}: an {IMAGE_MARK} mark in its caption; wanted none")
     return dataclasses.replace(case, images=(), messages=_with_caption(case, case.caption))
 
 

@@ -171,6 +171,8 @@ class Eval:
     root: str
     per_kind: CountOrOff
     modes: tuple[Annotated[str, OneOf(ANSWER_MODES)], ...]
+    tuned: bool
+    step: CountOrOff
     defences: tuple[str, ...]
     judges: tuple[str, ...]
     constructive: bool

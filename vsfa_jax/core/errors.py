@@ -29,6 +29,10 @@ class TrainingError(Exception):
     """Training cannot go on, through no setting's fault: a loss or a gradient is not finite."""
 
 
+class UnjudgedError(TrainingError):
+    """An evaluation is written, and too much of it could not be judged."""
+
+
 class StorageError(TrainingError):
     """A cloud's storage does not answer; the command may be given again."""
 

@@ -39,6 +39,12 @@ def is_offline(name: str) -> bool:
     return bool(find(name).OFFLINE)
 
 
+def identity(name: str, settings: JudgeSettings) -> str:
+    """Who judges: the judge's name, and whom it asks and what."""
+    module = find(name)
+    return f"{name} ({module.identity(settings)})" if hasattr(module, "identity") else name
+
+
 def judge_all(
     cases: Iterable[Case],
     answers: Sequence[Answer],
@@ -88,6 +94,7 @@ __all__ = [
     "JudgeSettings",
     "Verdict",
     "find",
+    "identity",
     "is_offline",
     "judge_all",
     "names",

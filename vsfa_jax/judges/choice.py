@@ -37,7 +37,7 @@ _OPTION_IS = re.compile(
     r"(?i:\b(?:option|choice)\s+)(?:\(\s*([A-Za-z])\s*\)|([A-Z]))"
     r"(?i:\s+is\s+(?:the\s+)?(?:correct|right|best)\b)"
 )
-_FIRST = re.compile(rf"^{_LEAD}(?:\(\s*([A-Za-z])\s*\)|([A-Z])(?=\s*(?:$|\n|[.):])))")
+_FIRST = re.compile(rf"^{_LEAD}(?:\(\s*([A-Z])\s*\)|([A-Z])(?=\s*(?:$|\n|[.):])))")
 _ALONE = re.compile(r"^\(?([a-z])\)?[.:]?$")
 _SECOND = re.compile(r"^\s*[.):,]?\s*(?:or|and|,|/|&)\s*\(?[A-Z]\)?(?![\w'])")
 _IN_PARENTHESES = re.compile(r"\(\s*([A-Z])\s*\)")
@@ -138,14 +138,15 @@ def _letter_findings(text: str, options: Mapping[str, str]) -> dict[str, set[str
 
 
 def _is_list(text: str, options: Mapping[str, str]) -> bool:
-    """Whether an answer only says the options again, several of them with their letters."""
+    """Whether an answer says several options again with their letters, or has parts (A) and (B)."""
     lines = {*_LISTED.findall(text)} & {*options}
     beside = [
         letter
         for letter, option in options.items()
         if re.search(rf"\b{letter}\s*[).:]\s*{re.escape(option)}", text, re.IGNORECASE)
     ]
-    return max(len(lines), len(beside)) > 1
+    parts = {*_IN_PARENTHESES.findall(text)} if text.startswith("(") else set()
+    return max(len(lines), len(beside), len(parts)) > 1
 
 
 def _letters(text: str, found: re.Match[str]) -> set[str]:
@@ -172,7 +173,11 @@ def _affirmed(text: str, found: re.Match[str]) -> bool:
 
 def _by_text(text: str, options: Mapping[str, str]) -> set[str]:
     """Letters of options whose text is the answer, or is in it, outside a longer option's."""
-    words = {letter: _words(option) for letter, option in options.items() if _words(option)}
+    words = {letter: _words(option) for letter, option in options.items()}
+    if not all(
+        any(word.isdigit() or len(word) > 1 for word in option) for option in words.values()
+    ):
+        return set()  # texts such as "A" or "the" cannot be told from letters and articles
     said = _SAID_TEXT.search(text)
     for part in (text, said[1] if said else ""):
         if whole := {letter for letter, option in words.items() if option == _words(part)}:

@@ -1,7 +1,8 @@
 """Verdict: what an answer amounts to. A judge is a function from answers to their verdicts.
 
 A judge is given many answers at once, so that one which asks elsewhere can ask side by side. Its
-file has `open_judge(settings)`, and `OFFLINE`: True where it needs neither the net nor a model.
+file has `open_judge(settings)`, and `OFFLINE`: True where it needs neither the net nor a model; one
+that asks a model has `identity(settings)` besides, which says whom it asks and what.
 """
 
 from __future__ import annotations

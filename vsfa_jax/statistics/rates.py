@@ -36,8 +36,11 @@ class Paired:
         return self.both + self.only_base + self.only_tuned + self.neither
 
 
-def wilson(successes: int, total: int) -> Interval:
+def wilson(successes: float, total: float) -> Interval:
     """Wilson's score interval of a rate; (0, 1) where nothing was counted.
+
+    Args:
+      successes, total: counts; no whole numbers where cases hang together, and count for less.
 
     Raises:
       ValueError: successes outside 0..total.

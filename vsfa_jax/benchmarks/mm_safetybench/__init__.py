@@ -70,7 +70,7 @@ def _of_scenario(folder: Folder, scenario: str) -> Iterator[Case]:
 
 def _case(folder: Folder, images: Path, scenario: str, number: str, row: Row, shown: str) -> Case:
     files = () if shown == "text" else (f"{shown}/{number}.jpg",)
-    phrase = row.text("Key Phrase")
+    phrase = row.optional("Key Phrase")
     return Case(
         id=f"mm_safetybench/{scenario}/{number}/{shown}",
         benchmark="mm_safetybench",
@@ -79,6 +79,6 @@ def _case(folder: Folder, images: Path, scenario: str, number: str, row: Row, sh
         images=Images(tuple(folder.image(images, name, row.where) for name in files)),
         messages=ask(row.text(WORDINGS[shown]), row.where, num_images=len(files)),
         expected={"request": row.text("Question"), "criterion": CRITERIA[scenario]},
-        caption=CAPTIONS[shown].format(phrase=phrase) if files else "",
+        caption=CAPTIONS[shown].format(phrase=phrase) if files and phrase else "",
         cluster=f"mm_safetybench/{scenario}/{number}",
     )

@@ -2,9 +2,9 @@
 
     ROOT/mmmu/<subject>/validation-00000-of-00001.parquet
 
-as published on the Hugging Face hub, 30 subjects, or merged into one folder. The 847 questions with
-options are asked; the 53 without are not, for telling whether a free answer is right takes another
-judge.
+as published on the Hugging Face hub, 30 subjects, or `data/validation-*.parquet`, where others have
+them merged. The 847 questions with options are asked; the 53 without are not, for telling whether a
+free answer is right takes another judge.
 """
 
 from __future__ import annotations
@@ -27,6 +27,14 @@ SOURCE = "https://huggingface.co/datasets/MMMU/MMMU (Apache-2.0)"
 COLUMNS = ("id", "question", "options", "answer", "question_type")
 NUMBERED = re.compile(r"<image (\d)>")
 NAMED = re.compile(r"validation_(\w+)_\d+")
+SUBJECTS = (
+    "Accounting", "Agriculture", "Architecture_and_Engineering", "Art", "Art_Theory",
+    "Basic_Medical_Science", "Biology", "Chemistry", "Clinical_Medicine", "Computer_Science",
+    "Design", "Diagnostics_and_Laboratory_Medicine", "Economics", "Electronics",
+    "Energy_and_Power", "Finance", "Geography", "History", "Literature", "Manage", "Marketing",
+    "Materials", "Math", "Mechanical_Engineering", "Music", "Pharmacy", "Physics", "Psychology",
+    "Public_Health", "Sociology",
+)  # fmt: skip
 
 
 def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
@@ -46,7 +54,7 @@ def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
     folder = Folder.open(root, "mmmu", SOURCE)
     found: list[Case] = []
     place: dict[str, tuple[Path, int]] = {}
-    for path in folder.files("*/validation-*.parquet", "*/validation/*.parquet"):
+    for path in _files(folder):
         for number, row in enumerate(parquet_rows(path, COLUMNS)):
             if row.text("question_type") == "multiple-choice":
                 found.append(_case(row))
@@ -57,6 +65,15 @@ def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
         of_file = [case for case in drawn if place[case.id][0] == path]
         images |= _read_images(path, of_file, [place[case.id][1] for case in of_file])
     return [_shown(case, images[case.id]) for case in drawn]
+
+
+def _files(folder: Folder) -> list[Path]:
+    """The merged files, or else those of every subject."""
+    if any(folder.path.glob("data/validation-*.parquet")):
+        return folder.files("data/validation-*.parquet")
+    return [
+        path for subject in SUBJECTS for path in folder.files(f"{subject}/validation-*.parquet")
+    ]
 
 
 def _case(row: Row) -> Case:

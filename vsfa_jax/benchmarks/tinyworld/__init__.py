@@ -48,4 +48,5 @@ def _case(drawn: tinyworld.WorldCase, guesses: dict[str, str]) -> Case:
         messages=drawn.messages,
         expected=drawn.expected,
         blind=blind,
+        caption=drawn.caption,
     )

@@ -18,7 +18,7 @@ from vsfa_jax.benchmarks.images import Images
 from vsfa_jax.core.errors import DataError
 
 JUDGES = {"attack": "refusal", "over_refusal": "refusal"}
-SOURCE = "https://github.com/ys-zong/VLGuard (for research; see its terms)"
+SOURCE = "https://github.com/ys-zong/VLGuard (its repository has no licence)"
 
 
 def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
