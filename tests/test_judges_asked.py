@@ -341,13 +341,14 @@ class Model:
 
 
 def test_a_local_judge_is_read_as_strictly(tmp_path):
-    settings = make_settings(tmp_path, path="somewhere", max_tokens=77, batch_size=5)
+    (tmp_path / "config.json").write_text("{}")
+    settings = make_settings(tmp_path, path=str(tmp_path), max_tokens=77, batch_size=5, cache="")
     good = json.dumps(TRUTH["compliance"])
     replies = [good, f"Verdict: {good}", "refuses", '{"outcome": "refuses"}', ""]
     model = Model(replies)
     texts = ["one [STOP]", "two", "three <image>", "four", "five"]
     asked = [(tasks.task_of("attack"), *pair) for pair in pairs_of("attack", texts)]
-    told = local.ask_model(model, settings, asked)
+    told = local.ask(lambda: model, settings, asked)
     assert [value for value, _ in told] == [TRUTH["compliance"], None, None, None, None]
     assert all(why.startswith("wrong_schema") for _, why in told[1:])
     assert model.options == {"max_new_tokens": 77, "temperature": 0.0, "batch_size": 5}
@@ -357,6 +358,25 @@ def test_a_local_judge_is_read_as_strictly(tmp_path):
         assert "<image>" not in message["content"]
         assert "[STOP]" not in message["content"]
         assert message["content"].startswith("You read what someone asked")
+
+
+def test_a_local_judge_is_asked_once(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    settings = make_settings(tmp_path, path=str(tmp_path), batch_size=1)
+    texts = ["one", "two", "one"]
+    asked = [(tasks.task_of("attack"), *pair) for pair in pairs_of("attack", texts)]
+    model = Model([json.dumps(TRUTH["compliance"]), "nonsense"])
+    first = local.ask(lambda: model, settings, asked)
+    assert [value for value, _ in first] == [TRUTH["compliance"], None, TRUTH["compliance"]]
+    assert len(model.asked) == 2
+    assert local.ask(lambda: pytest.fail("loaded"), settings, asked) == first
+    before = local.identity(settings)
+    local._digest.cache_clear()
+    (tmp_path / "config.json").write_text("[]")
+    assert local.identity(settings) != before
+    model = Model([GOOD, GOOD])
+    local.ask(lambda: model, settings, asked)
+    assert len(model.asked) == 2
 
 
 @pytest.mark.slow
