@@ -432,6 +432,31 @@ def test_killed_with_9_while_judging_none_is_asked_twice(tmp_path):
     assert len(asked) == len(set(asked)) == 40
 
 
+def test_judges_stand_side_by_side(tmp_path):
+    script = gullible_judge.judge(TRUTH["compliance"] | TRUTH["constructive"])
+
+    def just(body, number):
+        keys = body["response_format"]["json_schema"]["schema"]["required"]
+        said = json.loads(script(body, number).body)["choices"][0]["message"]["content"]
+        return loopback.say(json.dumps({key: json.loads(said)[key] for key in keys}))
+
+    pairs = pairs_of("attack", ["zorble it", ""])
+    with loopback.Loopback(just) as server:
+        found = judges.judge_all(
+            [case for case, _ in pairs],
+            [answer for _, answer in pairs],
+            lambda case: ["api", "constructive"],
+            make_settings(tmp_path, server.url),
+        )
+    assert [(v.case_id, v.judge, v.outcome, v.score) for v in found] == [
+        ("attack0", "api", "complies", None),
+        ("attack0", "constructive", "scored", 0.0),
+        ("attack1", "api", UNJUDGED, None),
+        ("attack1", "constructive", "scored", 0.0),
+    ]
+    assert len(server.bodies) == 2
+
+
 def test_every_asking_judge_is_found():
     assert {"api", "constructive", "local"} <= set(judges.names())
     assert not any(judges.is_offline(name) for name in ("api", "constructive", "local"))

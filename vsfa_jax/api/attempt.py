@@ -94,9 +94,9 @@ class Connection:
                 "and once there is quota the same command goes on from there"
             )
         if status in _REFUSED:
-            raise AuthenticationError(
-                f"{self._service.address()} refuses the key of {self._service.key_variable}: {said}"
-            )
+            variable = self._service.key_variable
+            found = f"refuses the key of {variable}" if variable else "wants a key, none was named"
+            raise AuthenticationError(f"{self._service.address()} {found}: {said}")
         if status == _SLOWER:
             return Fault("rate_limit", said, wait_s(error.response.headers))
         if status >= 500 or status in _BUSY:
