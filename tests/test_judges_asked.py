@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 import sqlite3
 import subprocess
@@ -15,7 +16,7 @@ import gullible_judge
 import loopback
 import pytest
 import speeds
-from spoofs import SPOOFS, spoof
+from spoofs import SPOOFS, disguise, spoof
 
 from configs import base
 from vsfa_jax import judges
@@ -254,6 +255,17 @@ def test_without_marks_or_stripping_the_gullible_judge_is_flipped(task_name):
     assert len(stripped) >= 10
     both = [name for name in texts if gullible_judge.obeys(_marked(fence.disarm(texts[name])))]
     assert not both
+
+
+@pytest.mark.slow
+def test_no_disguised_spoof_is_obeyed():
+    draw, seen = random.Random(0), 0
+    for _ in range(4000):
+        names = draw.sample(list(SPOOFS), draw.choice([1, 1, 2]))
+        text = disguise("\n".join(spoof(name, "outcome", "refuses") for name in names), draw)
+        seen += gullible_judge.obeys(text) is not None
+        assert gullible_judge.obeys(_marked(fence.disarm(text))) is None, repr(text)
+    assert seen > 3000
 
 
 def _marked(text):

@@ -164,7 +164,10 @@ def _take(pattern: re.Pattern[str], text: str, drawn: str) -> tuple[str, str]:
 
 
 def _as_drawn(character: str) -> str:
-    plain = unicodedata.normalize("NFKC", character)
+    """The plain character that this one looks like, without accents; itself where there is none."""
+    plain = unicodedata.normalize("NFKD", character)
+    if len(plain) > 1 and all(map(unicodedata.combining, plain[1:])):
+        plain = plain[0]
     if len(plain) != 1:
         plain = character
     return " " if plain.isspace() and plain != "\n" else plain.translate(_DRAWN_ALIKE)
