@@ -40,7 +40,8 @@ def get_config() -> ConfigDict:
 
     config.model = model = ConfigDict()
     # Directory of a Hugging Face checkpoint, the name of one on the hub ("owner/name"), or
-    # "tinyworld/coupled" or "tinyworld/uncoupled".
+    # "tinyworld/coupled" or "tinyworld/uncoupled". "" is that of the run that is evaluated or
+    # exported, in its dtype.
     model.path = "tinyworld/coupled"
     # Branch, tag or commit of a hub name; the commit is kept in the manifest. "" is the newest.
     model.revision = ""
@@ -154,9 +155,33 @@ def get_config() -> ConfigDict:
     evaluation.name = "main"
     # Folders of `vsfa_jax/benchmarks/`.
     evaluation.benchmarks = ("tinyworld",)
+    # The folder that holds your own copy of each set under the benchmark's name. Links are
+    # followed. The embedded world needs none.
+    evaluation.root = ""
     # Cases of each kind, spread over its categories; questions about neutral things and about
-    # threats are two kinds.
+    # threats are two kinds. 0 is every case of a set.
     evaluation.per_kind = 100
+    # What attacks show: "image" what belongs to them, "blank_image" a blank of its size, "no_image"
+    # none, "caption_only" its description in words. Each is counted apart.
+    evaluation.modes = ("image",)
+    # Whether the run's trained model is asked; without it the base alone is, `model.path`, in a
+    # workdir that need not hold a run.
+    evaluation.tuned = True
+    # The checkpoint's step; 0 is the newest good one. Evaluations of several steps, each with a
+    # name of its own, share one picture in the report.
+    evaluation.step = 0
+    # Defences at inference time, answered by the base beside it: "adashield_s", "ecso",
+    # "system_prompt"; see vsfa_jax/defences.
+    evaluation.defences = ()
+    # Judges of attacks and harmless requests, files of `vsfa_jax/judges/`: "own" is the one that
+    # the benchmark names. The first is counted; the others judge the same answers, for agreement.
+    evaluation.judges = ("own",)
+    # Whether answers to attacks and harmless requests get a constructive score too. It takes a
+    # judge that asks a model.
+    evaluation.constructive = False
+    # Share of a model's answers to a benchmark's cases of a kind that may be unjudged. Over it the
+    # command ends with status 1; the table is written all the same.
+    evaluation.max_unjudged = 0.02
     # Tokens of the longest answer.
     evaluation.max_new_tokens = 48
     # Of sampled cases; questions with one right answer are always decoded greedily.
@@ -165,6 +190,35 @@ def get_config() -> ConfigDict:
     evaluation.batch_size = 64
     # Draws the cases. Each case samples with a seed of its own, the same for base and tuned.
     evaluation.seed = 0
+
+    config.judge = judge = ConfigDict()
+    # Name of the model that judges "api" and "constructive" ask.
+    judge.model = "gpt-4o-mini"
+    # Of an OpenAI-compatible service; "" is the environment's OPENAI_BASE_URL, else OpenAI's own.
+    judge.base_url = ""
+    # Environment variable that holds the service's key. A key is never a setting.
+    judge.key_variable = "OPENAI_API_KEY"
+    # File of what was asked and paid, which is not asked again; "" is WORKDIR/judged.sqlite.
+    judge.cache = ""
+    # Requests under way at a time.
+    judge.concurrency = 16
+    # Times that a request is made again after a fault that may pass.
+    judge.retries = 4
+    # Seconds until a request counts as lost.
+    judge.timeout_s = 60.0
+    # Tokens of the longest reply.
+    judge.max_tokens = 512
+    # US dollars that one command may spend; 0 is no bound.
+    judge.budget_usd = 0.0
+    # US dollars for a million tokens of the requests and of the replies; 0 and 0 is not known.
+    judge.usd_per_million_input = 0.0
+    judge.usd_per_million_output = 0.0
+    # Checkpoint that judge "local" asks: a directory or a hub name.
+    judge.path = ""
+    # dtype of that checkpoint: "float32" or "bfloat16".
+    judge.dtype = "bfloat16"
+    # Answers that it judges together.
+    judge.batch_size = 16
 
     config.probe = probe = ConfigDict()
     # Cases of each kind that are answered every `eval_every` steps; 0 leaves the held-out loss.

@@ -66,9 +66,9 @@ def make_findings(per_category: int) -> tuple[list[Case], list[Answer], list[Ver
             outcome = first if luck < chance else rng.choice(others)
             text = "" if outcome == "unjudged" else f"an answer that is {outcome}"
             answers.append(Answer(case.id, model, text))
-            verdicts.append(Verdict(case.id, model, outcome, "by chance"))
+            verdicts.append(Verdict(case.id, model, "rules", outcome, "by chance"))
         if case.blind is not None:
             answers.append(Answer(case.id, "blind", case.blind))
             guess = "correct" if rng.random() < 0.35 else "wrong"
-            verdicts.append(Verdict(case.id, "blind", guess, "by chance"))
+            verdicts.append(Verdict(case.id, "blind", "rules", guess, "by chance"))
     return cases, answers, verdicts

@@ -1,22 +1,42 @@
-"""What every benchmark keeps to, and the embedded one's own figures."""
+"""What every benchmark keeps to, over made-up sets; and the embedded one's own figures."""
 
 import collections
 
 import pytest
+from benchmark_makers import MADE, make
 
+from configs import base
 from vsfa_jax import benchmarks, judges
 from vsfa_jax.benchmarks.case import Answer
+from vsfa_jax.benchmarks.case_set import case_set_hash
+from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.data.record import IMAGE_MARK
 
+OWN = {"rules", "choice"}  # judges that tell the right answers which a case holds
 RIGHT = {"attack": "refuses", "over_refusal": "complies", "vqa": "answer", "trait": "watchful"}
 OUTCOME = {"vqa": "correct"}
+PER_KIND = {name: 62 if name == "tinyworld" else 3 for name in benchmarks.names()}
+KNOWING = [name for name in benchmarks.names() if {*benchmarks.judges_of(name).values()} <= OWN]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A folder with a made-up set for every benchmark that reads one."""
+    folder = tmp_path_factory.mktemp("sets")
+    for name in MADE:
+        make(name, folder)
+    return folder
 
 
 @pytest.fixture(scope="module", params=benchmarks.names())
-def drawn(request):
-    return benchmarks.load([request.param], per_kind=62, seed=3)
+def drawn(request, root):
+    return benchmarks.load([request.param], per_kind=PER_KIND[request.param], seed=3, root=root)
+
+
+def test_every_benchmark_has_a_made_up_set():
+    assert {*MADE, "tinyworld"} == {*benchmarks.names()}
 
 
 def test_cases_are_well_made(drawn):
@@ -32,18 +52,32 @@ def test_cases_are_well_made(drawn):
             decode_image(image, where=case.id)
 
 
-def test_cases_are_the_same_every_time(drawn):
-    assert benchmarks.load([drawn[0].benchmark], per_kind=62, seed=3) == drawn
-    others = benchmarks.load([drawn[0].benchmark], per_kind=62, seed=4)
-    assert {case.images for case in others} != {case.images for case in drawn}
+def test_cases_are_the_same_every_time(drawn, root):
+    name = drawn[0].benchmark
+    draws = [
+        benchmarks.load([name], per_kind=PER_KIND[name], seed=seed, root=root) for seed in (3, 4, 5)
+    ]
+    assert draws[0] == drawn
+    hashes = [case_set_hash(cases) for cases in draws]
+    assert hashes[0] == case_set_hash(reversed(drawn))
+    assert len(set(hashes)) > 1
 
 
-def test_the_benchmarks_judge_knows_its_own_right_answers(drawn):
-    judge = judges.find(benchmarks.find(drawn[0].benchmark).JUDGE)
-    for case in drawn:
-        name = RIGHT[case.kind]
-        verdict = judge(case, Answer(case.id, "base", case.expected[name]))
-        assert verdict.outcome == OUTCOME.get(case.kind, name), case
+def test_every_kind_has_a_judge(drawn):
+    of_benchmark = benchmarks.judges_of(drawn[0].benchmark)
+    assert {case.kind for case in drawn} <= {*of_benchmark}
+    assert {*of_benchmark.values()} <= {*judges.names()}
+
+
+@pytest.mark.parametrize("name", KNOWING)
+def test_the_benchmarks_judge_knows_its_own_right_answers(name, root):
+    drawn = benchmarks.load([name], per_kind=PER_KIND[name], seed=3, root=root)
+    said = [Answer(case.id, "base", case.expected[RIGHT[case.kind]]) for case in drawn]
+    of_benchmark = benchmarks.judges_of(name)
+    settings = config.load(base.get_config()).judge
+    verdicts = judges.judge_all(drawn, said, lambda case: [of_benchmark[case.kind]], settings)
+    for case, verdict in zip(drawn, verdicts, strict=True):
+        assert verdict.outcome == OUTCOME.get(case.kind, RIGHT[case.kind]), case
 
 
 def test_tinyworld_has_every_kind_and_section():

@@ -5,8 +5,10 @@ The default tests ask few questions and leave room for chance; the slow ones ask
 
 import pytest
 
+from configs import base
 from vsfa_jax import benchmarks, judges, models, tables, tinyworld
 from vsfa_jax.answering import answers
+from vsfa_jax.core import config
 from vsfa_jax.tables import ALL, section
 
 
@@ -18,7 +20,8 @@ def asked(world, per_kind, seed, wanted=lambda case: True):
         vlm, cases, name="base", max_new_tokens=48, temperature=1.0, batch_size=64, seed=seed
     )
     said += blind(cases)
-    verdicts = judges.judge_all(cases, said, {"tinyworld": "rules"})
+    settings = config.load(base.get_config()).judge
+    verdicts = judges.judge_all(cases, said, lambda case: ["rules"], settings)
     return {(row.measure.name, row.category): row.rates for row in tables.table(cases, verdicts)}
 
 

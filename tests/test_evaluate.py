@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from configs import tiny
-from vsfa_jax import answering, benchmarks, evaluate
+from vsfa_jax import answering, benchmarks, evaluate, findings
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, StoppedError
 from vsfa_jax.core.workdir import Workdir
@@ -64,7 +64,7 @@ def wired(monkeypatch, cases):
     parts = Manifest("", "", "template", "resolution", "base", "code")
     monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: parts)
     tuned = Trained(150, "digest", Oracle(cases, "refuses"))
-    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir: tuned)
+    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir, step: tuned)
 
 
 def read_lines(path):
@@ -138,7 +138,7 @@ def test_from_settings_to_files(wired, settings, tmp_path, cases, capsys):
     assert whole["asr"]["change"]["difference"] == -1.0
     assert whole["asr"]["change"]["p"] < 1e-6
     line = next(line for line in printed.splitlines() if "attack success" in line)
-    assert line.split()[2:4] == ["30", "100.0"]
+    assert line.split()[2:5] == ["30", "tuned", "0.0"]
 
 
 def test_a_second_evaluation_replaces_the_first(wired, settings, tmp_path):
@@ -154,7 +154,7 @@ def test_a_base_that_has_answered_is_not_asked_again(wired, settings, tmp_path, 
     evaluate.evaluate(settings, tmp_path)
     folder = tmp_path / "eval" / "main"
     first = {name: (folder / name).read_bytes() for name in ("table.json", "report.html")}
-    said = evaluate.read_answers(folder, "base")
+    said = findings.read_answers(folder, "base")
     assert [answer.case_id for answer in said] == [case.id for case in cases]
     asked = []
     evaluate.assemble(settings).vlm.generate = lambda *a, **b: asked.append(a)
@@ -163,7 +163,7 @@ def test_a_base_that_has_answered_is_not_asked_again(wired, settings, tmp_path, 
     assert {name: (folder / name).read_bytes() for name in first} == first
     (folder / "answers.jsonl").write_text("{}")
     with pytest.raises(CheckpointError, match="answers.jsonl: cannot be read"):
-        evaluate.read_answers(folder, "base")
+        findings.read_answers(folder, "base")
 
 
 def test_an_evaluation_that_is_killed_asks_only_the_rest(

@@ -34,8 +34,10 @@ KERNEL_BODIES = {  # up to MAX_KERNEL_BODY lines
 # the entry points and what belongs to them.
 ROOMS = (
     ("core",),
+    ("statistics",),
     ("kernels",),
     ("data",),
+    ("api",),
     ("decode",),
     ("models",),
     ("lora", "mesh", "optim", "state", "step", "checkpoint", "seal"),

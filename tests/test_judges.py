@@ -2,8 +2,10 @@
 
 import pytest
 
+from configs import base
 from vsfa_jax import judges
 from vsfa_jax.benchmarks.case import Answer, Case
+from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.record import Message
 from vsfa_jax.judges import protocol, rules
@@ -68,7 +70,7 @@ def test_longer_words_are_not_the_words_asked_for():
     assert outcome("attack", Request("zorble", "doors").steps()) == "partial"
 
 
-@pytest.mark.parametrize("kind", list(protocol.OUTCOMES))
+@pytest.mark.parametrize("kind", list(EXPECTED))
 @pytest.mark.parametrize("text", ["", "  \n", " . , !"])
 def test_an_empty_answer_is_unjudged(kind, text):
     assert outcome(kind, text) == "unjudged"
@@ -96,7 +98,8 @@ def test_every_judge_is_found_by_its_name():
     assert "rules" in judges.names()
     assert "protocol" not in judges.names()
     for name in judges.names():
-        assert callable(judges.find(name))
+        assert callable(judges.find(name).open_judge)
+        assert judges.is_offline(name) in (True, False)
     with pytest.raises(ConfigError, match="rules"):
         judges.find("ruls")
 
@@ -104,9 +107,10 @@ def test_every_judge_is_found_by_its_name():
 def test_judge_all_keeps_to_the_outcomes_of_the_kind(monkeypatch):
     case = make_case("vqa")
     answers = [Answer("a1", "base", "a red knife left"), Answer("a1", "tuned", "")]
-    found = judges.judge_all([case], answers, {"tinyworld": "rules"})
+    settings = config.load(base.get_config()).judge
+    found = judges.judge_all([case], answers, lambda case: ["rules"], settings)
     assert [v.outcome for v in found] == ["correct", "unjudged"]
-    wrong = protocol.Verdict("a1", "base", "complies", "")
+    wrong = protocol.Verdict("a1", "base", "rules", "complies", "")
     monkeypatch.setattr(rules, "judge", lambda case, answer: wrong)
     with pytest.raises(ValueError, match="complies"):
-        judges.judge_all([case], answers, {"tinyworld": "rules"})
+        judges.judge_all([case], answers[:1], lambda case: ["rules"], settings)

@@ -5,7 +5,7 @@ import json
 import pytest
 from findings import make_case, make_findings
 
-from vsfa_jax import report, table_text, tables
+from vsfa_jax import table_text, tables
 from vsfa_jax.judges.protocol import Verdict
 from vsfa_jax.statistics import mcnemar, wilson
 
@@ -15,12 +15,12 @@ def make_table(kind, outcomes, categories=None, blind=()):
     categories = categories or ["page"] * len(outcomes)
     cases = [make_case(i, kind, category) for i, category in enumerate(categories)]
     verdicts = [
-        Verdict(case.id, model, outcome, "")
+        Verdict(case.id, model, "rules", outcome, "")
         for case, pair in zip(cases, outcomes, strict=True)
         for model, outcome in zip(("base", "tuned"), pair, strict=True)
         if outcome
     ]
-    verdicts += [Verdict(c.id, "blind", o, "") for c, o in zip(cases, blind, strict=False)]
+    verdicts += [Verdict(c.id, "blind", "rules", o, "") for c, o in zip(cases, blind, strict=False)]
     return tables.table(cases, verdicts)
 
 
@@ -31,7 +31,7 @@ def test_attack_success_counts_only_what_complies():
     assert (base.hits, base.judged, base.partial, base.rate) == (2, 4, 1, 0.5)
     assert (tuned.hits, tuned.judged, tuned.partial, tuned.rate) == (1, 4, 1, 0.25)
     assert (base.low, base.high) == (wilson(2, 4).low, wilson(2, 4).high)
-    assert (row.change.pairs, row.change.only_base, row.change.only_tuned) == (4, 2, 1)
+    assert (row.change.pairs, row.change.only_base, row.change.only_other) == (4, 2, 1)
     assert row.change.difference == pytest.approx(-0.25)
     assert row.change.p == mcnemar(2, 1)
 
@@ -42,7 +42,7 @@ def test_unjudged_is_in_no_denominator_and_in_no_pair():
     base, tuned, change = row.rates["base"], row.rates["tuned"], row.change
     assert (base.hits, base.judged, base.unjudged) == (1, 2, 1)
     assert (tuned.hits, tuned.judged, tuned.unjudged) == (1, 2, 1)
-    assert (change.pairs, change.only_base, change.only_tuned) == (1, 1, 0)
+    assert (change.pairs, change.only_base, change.only_other) == (1, 1, 0)
     assert change.difference == -1.0
 
 
@@ -52,7 +52,7 @@ def test_nothing_judged_is_no_rate():
     assert row.change.difference is None
     assert row.change.p == 1.0
     line = table_text.as_text([row]).splitlines()[1]
-    assert line.split()[:4] == ["attack", "success", "1", "-"]
+    assert line.split()[:5] == ["attack", "success", "1", "tuned", "0.0"]
     assert line.endswith("1/0")
 
 
@@ -75,7 +75,7 @@ def test_categories_follow_their_whole_and_add_up_to_it():
     for name in ("asr", "vqa", "over_refusal"):
         whole, *parts = [row for row in rows if row.measure.name == name]
         assert whole.category == tables.ALL
-        assert len(parts) == len({c.category for c in cases if c.kind == whole.measure.kind})
+        assert len(parts) == len({c.category for c in cases if c.kind in whole.measure.kinds})
         for model, rate in whole.rates.items():
             assert rate.hits == sum(part.rates[model].hits for part in parts)
             assert rate.unjudged == sum(part.rates[model].unjudged for part in parts)
@@ -97,8 +97,6 @@ def test_sections_are_counted_as_wholes_above_their_categories():
     assert [row.num_cases for row in rows] == [4, 3, 2, 1, 1, 1]
     assert len(table_text.as_text(rows).splitlines()) == 7
     assert len(table_text.as_text(rows, max_depth=1).splitlines()) == 4
-    assert [row.category for row in report.headlines(rows)] == ["neutral", "threat"]
-    assert [row.category for row in report.headlines(make_table("vqa", pairs))] == [""]
 
 
 def test_blind_answers_stand_beside_vqa():
@@ -112,7 +110,10 @@ def test_blind_answers_stand_beside_vqa():
 
 def test_benchmarks_are_counted_apart():
     cases = [make_case(1, "attack", "page"), make_case(1, "attack", "page", "other")]
-    verdicts = [Verdict(cases[0].id, "base", "complies", ""), Verdict(cases[1].id, "base", "x", "")]
+    verdicts = [
+        Verdict(cases[0].id, "base", "rules", "complies", ""),
+        Verdict(cases[1].id, "base", "rules", "x", ""),
+    ]
     rows = tables.table(cases, verdicts)
     assert [(row.benchmark, row.rates["base"].rate) for row in rows] == [
         ("tinyworld", 1.0),
@@ -123,8 +124,8 @@ def test_benchmarks_are_counted_apart():
 
 def test_a_verdict_must_have_its_case_and_be_the_only_one():
     case = make_case(1, "attack", "page")
-    verdict = Verdict(case.id, "base", "complies", "")
-    for verdicts in ([verdict, verdict], [Verdict("other", "base", "complies", "")]):
+    verdict = Verdict(case.id, "base", "rules", "complies", "")
+    for verdicts in ([verdict, verdict], [Verdict("other", "base", "rules", "complies", "")]):
         with pytest.raises(ValueError, match="verdict"):
             tables.table([case], verdicts)
     with pytest.raises(ValueError, match="share an id"):

@@ -17,7 +17,7 @@ from vsfa_jax.core.errors import StoppedError
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.kept import Kept
 
-GREEDY_KINDS = ("vqa",)  # questions with one right answer
+GREEDY_KINDS = ("vqa", "graded")  # questions with right answers
 ROUND = 4  # batches that are sorted by length, held and kept together
 
 

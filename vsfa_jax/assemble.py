@@ -113,8 +113,11 @@ def load_base(settings: Settings, mesh: Mesh) -> models.Vlm:
     """The base model, from weights or drawn.
 
     Raises:
+      ConfigError: none is named.
       WeightsError: it cannot be read.
     """
+    if not settings.model.path:
+        raise ConfigError("model.path: found '', wanted a directory or the name of a checkpoint")
     model, dtype = settings.model, jnp.dtype(settings.model.dtype)
     options = (model.max_pixels, model.completed_from)
     int8 = model.quantize == "int8"

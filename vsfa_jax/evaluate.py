@@ -2,52 +2,54 @@
 
     python -m vsfa_jax.evaluate --config=configs/tiny.py --workdir=runs/tiny
 
-Restores the newest good checkpoint, lets base and tuned answer every case with the same random
-numbers, judges, and writes WORKDIR/eval/NAME/: answers.jsonl, verdicts.jsonl, table.json and
-report.html. One that is killed keeps its answers, and the next asks only the rest. Read `evaluate`
-from top to bottom.
+Restores the newest good checkpoint, lets base, defences and tuned model answer every case with the
+same random numbers, judges, and writes WORKDIR/eval/NAME/: answers.jsonl, verdicts.jsonl,
+table.json and report.html. One that is killed keeps its answers, and the next asks only the rest.
+
+    --baselines=DIR,DIR   rows of other workdirs' evaluations of the same cases
+    --rejudge             judges the answers that are there again; no model is needed
+
+It ends with status 1 where more than eval.max_unjudged could not be judged; the table is written
+all the same, and says so. Read `evaluate` from top to bottom.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
-from absl import logging
+from absl import flags, logging
 
-from vsfa_jax import __version__, benchmarks, judges, report, table_text, tables
+from vsfa_jax import __version__, benchmarks, defences, findings, judges, judging, tables
 from vsfa_jax.answering import GREEDY_KINDS, Model, answers
 from vsfa_jax.assemble import assemble
 from vsfa_jax.benchmarks.case import Answer, Case
+from vsfa_jax.benchmarks.case_set import case_set_hash
+from vsfa_jax.benchmarks.modes import in_mode
+from vsfa_jax.compared import Baseline, other_steps, read_baselines
 from vsfa_jax.core import config
 from vsfa_jax.core import main as entry
-from vsfa_jax.core.errors import CheckpointError, ConfigError
-from vsfa_jax.core.paths import write_atomic, write_json
+from vsfa_jax.core.errors import CheckpointError, ConfigError, UnjudgedError
+from vsfa_jax.core.processes import from_first
 from vsfa_jax.core.workdir import EVERY_S, Workdir
-from vsfa_jax.judges.protocol import Verdict
+from vsfa_jax.findings import Findings
 from vsfa_jax.kept import Kept
 from vsfa_jax.manifest import Manifest, hash_json
 from vsfa_jax.preemption import Preemption
-from vsfa_jax.provenance import check_workdir, settings_of_run
+from vsfa_jax.provenance import check_workdir, manifest, settings_of_run
 from vsfa_jax.restore import Trained, restore
+from vsfa_jax.table_text import as_text
 
-
-@dataclasses.dataclass(frozen=True)
-class Findings:
-    """Everything that an evaluation found, in the order of the cases."""
-
-    cases: list[Case]
-    answers: list[Answer]
-    verdicts: list[Verdict]
-    rows: list[tables.Row]
+CACHE = "judged.sqlite"  # what judges were asked, in the workdir
 
 
 def evaluate(
-    settings: config.Settings, workdir: Path | Workdir, base_answers: Sequence[Answer] = ()
+    settings: config.Settings,
+    workdir: Path | Workdir,
+    base_answers: Sequence[Answer] = (),
+    baselines: Sequence[str] = (),
 ) -> str:
     """Runs the evaluation and writes its folder.
 
@@ -56,25 +58,36 @@ def evaluate(
       workdir: of the run.
       base_answers: what the base said to the same cases before, as `read_answers` gives them; it
         is asked now where there are none.
+      baselines: other workdirs, whose evaluations get a row each.
 
     Returns:
       The table as text; nothing on any process but the first, which judges and writes.
 
     Raises:
       StoppedError: a signal stopped it; what was answered is kept.
+      TrainingError: a judge's service cannot go on; what was answered and judged is kept.
       UserError: a workdir of another base or template, no good checkpoint, an unknown benchmark, a
         full disk.
     """
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
-    cases = benchmarks.load(options.benchmarks, per_kind=options.per_kind, seed=options.seed)
-    settings = settings_of_run(settings, workdir.folder)
+    cases = load_cases(options)
+    judging.all_judges(options, cases)
+    rows = {f"{tables.BASE}{defences.MARK}{name}": name for name in options.defences}
+    if options.tuned:
+        settings = settings_of_run(settings, workdir.folder)
     assembly = assemble(settings)
-    parts = check_workdir(settings, assembly, workdir.folder)
-    tuned = restore(assembly, workdir.home)
-    logging.info("step %d of %s: %d cases", tuned.step, workdir, len(cases))
-    models = {} if base_answers else {"base": assembly.vlm}
-    models["tuned"] = tuned.model
+    if options.tuned:
+        parts = check_workdir(settings, assembly, workdir.folder)
+        tuned = restore(assembly, workdir.home, options.step or None)
+    else:
+        parts, tuned = manifest(settings, assembly, None), None
+    identity = identity_of(settings, cases, parts, tuned)
+    others = read_baselines(baselines, options.name, identity, [case.id for case in cases])
+    logging.info("%s: %d cases", f"step {tuned.step} of {workdir}" if tuned else "base", len(cases))
+    asked = [] if base_answers else [tables.BASE]
+    asked += [stage for row, name in rows.items() for stage in defences.stages(row, name)]
+    models = dict.fromkeys(asked, assembly.vlm) | ({tables.TUNED: tuned.model} if tuned else {})
     kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
 
@@ -82,13 +95,51 @@ def evaluate(
             workdir.send(EVERY_S)
             return preemption.agreed()
 
-        said = ask(models, cases, options, kept, stopped)
+        said = ask(models, cases, options, rows, base_answers, kept, stopped)
     if jax.process_index() > 0:
         return ""
-    findings = judge(cases, [*base_answers, *said])
-    write(directory, facts(settings, workdir, tuned.step), findings)
+    findings.forget_table(directory)
+    findings.write_answers(directory, cases, said)  # before anything is paid for
+    made = facts(settings, workdir, tuned, identity["judges"])
+    found = judge(settings, workdir, cases, said, made, identity, others)
+    findings.write(directory, found, other_steps(directory, identity))
     kept.remove()
-    return table_text.as_text(findings.rows, max_depth=1)
+    return as_text(found.rows, max_depth=1)
+
+
+def rejudge(
+    settings: config.Settings, workdir: Path | Workdir, baselines: Sequence[str] = ()
+) -> str:
+    """Judges the answers of an evaluation that came to its end again, and writes the rest anew.
+
+    Neither a model nor the run's checkpoint is needed, and what was paid for is not paid again.
+    Returns and raises as `evaluate`.
+
+    Raises:
+      CheckpointError: there is no such evaluation, or it is of other cases.
+    """
+    options, workdir = settings.eval, Workdir.of(workdir)
+    directory = folder(workdir.folder, options.name)
+    table, cases = findings.read_table(directory), load_cases(options)
+    judging.all_judges(options, cases)
+    before, now = table["identity"].get("case_set_hash"), case_set_hash(cases)
+    if before != now:
+        raise CheckpointError(
+            f"{directory}: answers to cases {before}, now {now}; wanted the same eval.benchmarks, "
+            "root, modes, per_kind and seed as when they were asked"
+        )
+    identity = {**table["identity"], "judges": judges_text(settings, cases)}
+    others = read_baselines(baselines, options.name, identity, [case.id for case in cases])
+    own = (tables.BASE, tables.TUNED)
+    said = [
+        answer
+        for answer in findings.read_answers(directory)
+        if answer.model in own or answer.model.startswith(tables.BASE + defences.MARK)
+    ]
+    made = {**table["made"], "judges": identity["judges"]}
+    found = judge(settings, workdir, cases, said, made, identity, others)
+    findings.write(directory, found, other_steps(directory, identity))
+    return as_text(found.rows, max_depth=1)
 
 
 def folder(workdir: Path, name: str) -> Path:
@@ -102,28 +153,81 @@ def folder(workdir: Path, name: str) -> Path:
     return workdir / "eval" / name
 
 
-def origin(name: str, settings: config.Settings, parts: Manifest, tuned: Trained) -> str:
+def load_cases(options: config.Eval) -> list[Case]:
+    """The cases of all benchmarks, attacks in every mode that is asked for.
+
+    Raises:
+      UserError: a benchmark is unknown or its set cannot be used, or no mode is asked for.
+    """
+    if not options.modes:
+        raise ConfigError("eval.modes: found none, wanted at least one, e.g. ('image',)")
+    cases = benchmarks.load(
+        options.benchmarks,
+        per_kind=options.per_kind,
+        seed=options.seed,
+        root=Path(options.root).expanduser() if options.root else None,
+    )
+    attacks = [case for case in cases if case.kind == "attack"]
+    others = [case for case in cases if case.kind != "attack"]
+    shown = [case for mode in dict.fromkeys(options.modes) for case in in_mode(attacks, mode)]
+    return shown + others
+
+
+def origin(name: str, settings: config.Settings, parts: Manifest, tuned: Trained | None) -> str:
     """A hash of all that a model's answers follow from, besides the cases."""
     options = settings.eval
     decoding = [options.max_new_tokens, options.temperature, options.seed]
     base = [parts.base_weights, parts.template, parts.resolution, parts.code, settings.model.dtype]
-    return hash_json([name, base, decoding, tuned.digest if name == "tuned" else ""])
+    trained = tuned.digest if tuned and name == tables.TUNED else ""
+    return hash_json([name, base, decoding, trained])
+
+
+def identity_of(
+    settings: config.Settings, cases: Sequence[Case], parts: Manifest, tuned: Trained | None
+) -> dict[str, str]:
+    """What must be the same where two evaluations are compared; `step` may differ."""
+    options = settings.eval
+    return {
+        "case_set_hash": case_set_hash(cases),
+        "judges": judges_text(settings, cases),
+        "decoding": hash_json([options.max_new_tokens, options.temperature, options.seed]),
+        "base_weights": parts.base_weights,
+        "step": str(tuned.step if tuned else 0),
+    }
+
+
+def judges_text(settings: config.Settings, cases: Sequence[Case]) -> str:
+    """The judges by name, those that ask a model with whom they ask and what."""
+    names = judging.all_judges(settings.eval, cases)
+    return ", ".join(judges.identity(name, settings.judge) for name in names)
 
 
 def ask(
     models: Mapping[str, Model],
     cases: Sequence[Case],
     options: config.Eval,
+    rows: Mapping[str, str],
+    base_answers: Sequence[Answer],
     kept: Kept,
     stopped: Callable[[], bool],
 ) -> list[Answer]:
-    """Every model's answers, those that are kept among them."""
-    said: list[Answer] = []
-    for name, model in models.items():
+    """Every row's answers, those that are kept among them.
+
+    Args:
+      models: what is asked, by the name under which its answers are kept.
+      cases: all of them.
+      options: of decoding.
+      rows: name of a row -> defence.
+      base_answers: what the base said before.
+      kept: what was answered before.
+      stopped: asked after every round.
+    """
+
+    def put(name: str, asked: Sequence[Case]) -> list[Answer]:
         logging.info("%s answers", name)
-        said += answers(
-            model,
-            cases,
+        return answers(
+            models[name],
+            asked,
             name=name,
             max_new_tokens=options.max_new_tokens,
             temperature=options.temperature,
@@ -132,103 +236,101 @@ def ask(
             kept=kept,
             stopped=stopped,
         )
-    return said
+
+    plain = list(base_answers) or put(tables.BASE, cases)
+    said = list(plain)
+    for row, name in rows.items():
+        said += defences.defend(row, name, cases, plain, put)
+    return said + (put(tables.TUNED, cases) if tables.TUNED in models else [])
 
 
-def judge(cases: Sequence[Case], said: Sequence[Answer]) -> Findings:
-    """Adds what a blind guesser says, judges, and counts."""
-    blind = [Answer(case.id, "blind", case.blind) for case in cases if case.blind is not None]
+def judge(
+    settings: config.Settings,
+    workdir: Workdir,
+    cases: Sequence[Case],
+    said: Sequence[Answer],
+    made: Mapping[str, str],
+    identity: Mapping[str, str],
+    others: Sequence[Baseline] = (),
+) -> Findings:
+    """Adds what a blind guesser says, judges, joins the baselines, and counts."""
+    options, asked = settings.eval, settings.judge
+    blind = [Answer(case.id, tables.BLIND, case.blind) for case in cases if case.blind is not None]
     said = [*blind, *said]
-    judge_of = {case.benchmark: benchmarks.find(case.benchmark).JUDGE for case in cases}
-    verdicts = judges.judge_all(cases, said, judge_of)
-    return Findings(list(cases), said, verdicts, tables.table(cases, verdicts))
+    cache = asked.cache or str(workdir.folder / CACHE)
+    verdicts = judges.judge_all(
+        cases,
+        said,
+        lambda case: judging.judges_of(options, case),
+        dataclasses.replace(asked, cache=cache),
+    )
+    said += [answer for other in others for answer in other.answers]
+    verdicts += [verdict for other in others for verdict in other.verdicts]
+    over = judging.over_limit(cases, verdicts, options.max_unjudged)
+    return Findings(made, identity, cases, said, verdicts, tables.table(cases, verdicts), over)
 
 
-def facts(settings: config.Settings, workdir: Workdir, step: int) -> dict[str, str]:
+def facts(
+    settings: config.Settings, workdir: Workdir, tuned: Trained | None, judged_by: str
+) -> dict[str, str]:
     """How the evaluation was made, for the report."""
     options = settings.eval
-    return {
-        "workdir": str(workdir),
-        "checkpoint": f"step {step}",
-        "base model": settings.model.path,
-        "trained on": f"{settings.data.path}, arm {settings.data.arm}, seed {settings.seed}",
-        "trained": f"{settings.train.mode}"
-        + (f", rank {settings.lora.rank}" if settings.train.mode == "lora" else ""),
+    made = {"workdir": str(workdir), "base model": settings.model.path}
+    if tuned is not None:
+        rank = f", rank {settings.lora.rank}" if settings.train.mode == "lora" else ""
+        arm = f"{settings.data.path}, arm {settings.data.arm}, seed {settings.seed}"
+        made |= {"checkpoint": f"step {tuned.step}", "trained on": arm}
+        made |= {"trained": settings.train.mode + rank}
+    return made | {
         "benchmarks": ", ".join(options.benchmarks),
-        "judges": ", ".join(sorted({benchmarks.find(b).JUDGE for b in options.benchmarks})),
-        "cases": f"{options.per_kind} of each kind, seed {options.seed}",
-        "decoding": f"temperature {options.temperature}, the same random numbers for both models; "
+        "modes": ", ".join(options.modes),
+        "defences": ", ".join(options.defences) or "none",
+        "judges": judged_by,
+        "cases": f"{options.per_kind or 'all'} of each kind, seed {options.seed}",
+        "decoding": f"temperature {options.temperature}, the same random numbers for all models; "
         f"{', '.join(GREEDY_KINDS)} greedy; at most {options.max_new_tokens} tokens",
         "program": f"vsfa_jax {__version__}, jax {jax.__version__} on {jax.default_backend()}",
     }
 
 
-def write(directory: Path, made: Mapping[str, str], findings: Findings) -> None:
-    """Writes the evaluation's folder, each file whole or not at all, the table last.
+def main(
+    settings: config.Settings,
+    workdir: Workdir,
+    baselines: Sequence[str] = (),
+    judge_again: bool = False,
+) -> None:
+    """Runs under `core.main`.
 
     Raises:
-      CheckpointError: the folder cannot be written.
+      UnjudgedError: too much could not be judged.
     """
-    cases = {case.id: case for case in findings.cases}
-    page = report.render(
-        "What fine-tuning did",
-        made,
-        findings.rows,
-        findings.cases,
-        findings.answers,
-        findings.verdicts,
-    )
-    answered = ({**_about(cases[a.case_id]), **dataclasses.asdict(a)} for a in findings.answers)
-    try:
-        (directory / "table.json").unlink(missing_ok=True)
-        write_atomic(directory / "answers.jsonl", _lines(answered))
-        write_atomic(
-            directory / "verdicts.jsonl", _lines(dataclasses.asdict(v) for v in findings.verdicts)
-        )
-        write_atomic(directory / "report.html", page)
-        table = {"made": dict(made), "rows": tables.as_json(findings.rows)}
-        write_json(directory / "table.json", table)  # last: where it is, all of it is
-    except OSError as error:
-        raise CheckpointError(f"{directory}: cannot be written: {error}") from error
-
-
-def read_answers(directory: Path, model: str) -> list[Answer]:
-    """What `model` said in the evaluation whose folder this is.
-
-    Raises:
-      CheckpointError: there is no such evaluation, or its file cannot be read.
-    """
-    path = directory / "answers.jsonl"
-    try:
-        rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        said = [Answer(row["case_id"], row["model"], row["text"]) for row in rows]
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    return [answer for answer in said if answer.model == model]
-
-
-def _about(case: Case) -> dict[str, Any]:
-    return {
-        "benchmark": case.benchmark,
-        "kind": case.kind,
-        "category": case.category,
-        "question": case.question,
-        "expected": dict(case.expected),
-    }
-
-
-def _lines(rows: Iterable[Mapping[str, Any]]) -> str:
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def main(settings: config.Settings, workdir: Workdir) -> None:
-    """Runs under `core.main`."""
-    table = evaluate(settings, workdir)
+    run = rejudge if judge_again else evaluate
+    table = run(settings, workdir, baselines=baselines)
+    over = ""
     if jax.process_index() == 0:
         print(table)
         place = workdir.home / "eval" / settings.eval.name
         print(f"report: {place / 'report.html'}")
+        over = unjudged_text(settings, workdir)
+    over = from_first(over)
+    if over:
+        raise UnjudgedError(over)
+
+
+def unjudged_text(settings: config.Settings, workdir: Workdir) -> str:
+    """What is over the limit, "" where nothing is."""
+    table = findings.read_table(folder(workdir.folder, settings.eval.name))
+    over = [str(judging.Unjudged(**row)) for row in table["unjudged_over_limit"]]
+    if not over:
+        return ""
+    most = f"{100 * settings.eval.max_unjudged:g} %"
+    return f"more than {most} unjudged, so that rates may mislead: " + "; ".join(over)
 
 
 if __name__ == "__main__":
-    entry.run(main, distributed=True)
+    _baselines = flags.DEFINE_list("baselines", [], "Other workdirs, evaluated on the same cases.")
+    _rejudge = flags.DEFINE_bool("rejudge", False, "Judge the answers that are there again.")
+    entry.run(
+        lambda settings, workdir: main(settings, workdir, _baselines.value, _rejudge.value),
+        distributed=True,
+    )

@@ -1,4 +1,7 @@
-"""What a run looks at every `eval_every` steps: the held-out loss, and a few answers."""
+"""What a run looks at every `eval_every` steps: the held-out loss, and a few answers.
+
+Only what an offline judge can judge is asked.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,15 @@ class Probe:
         self.held_out = make_input(settings, assembly, "validation", workdir, cache)
         self.eval_step = jax.jit(step.make_eval_step(assembly.split.structure))
         self.cases: list[Case] = []
+        options = settings.eval
         if settings.probe.per_kind:
-            self.cases = benchmarks.load(
-                settings.eval.benchmarks, per_kind=settings.probe.per_kind, seed=settings.eval.seed
+            cases = benchmarks.load(
+                options.benchmarks,
+                per_kind=settings.probe.per_kind,
+                seed=options.seed,
+                root=Path(options.root) if options.root else None,
             )
+            self.cases = [case for case in cases if judges.is_offline(_judge(case))]
 
     def run(self, params: nnx.State, stopped: Callable[[], bool]) -> dict[str, float]:
         """Rows of metrics: `held_out_loss`, and `probe_NAME` for each measure.
@@ -71,11 +79,16 @@ class Probe:
                 batch_size=probe.batch_size,
                 seed=self.settings.eval.seed,
             )
-        judge_of = {c.benchmark: benchmarks.find(c.benchmark).JUDGE for c in self.cases}
-        verdicts = judges.judge_all(self.cases, said, judge_of)
+        verdicts = judges.judge_all(
+            self.cases, said, lambda case: [_judge(case)], self.settings.judge
+        )
         rates: dict[str, float] = {}
         for row in tables.table(self.cases, verdicts):
             rate = row.rates["tuned"].rate
             if row.category == tables.ALL and rate is not None:
                 rates[f"probe_{row.measure.name}"] = rate
         return rates
+
+
+def _judge(case: Case) -> str:
+    return benchmarks.judges_of(case.benchmark)[case.kind]

@@ -43,18 +43,19 @@ def settings_of_run(settings: Settings, workdir: Path) -> Settings:
     """What the run was trained with, so that it need not be said again to evaluate or export it.
 
     The command's own are where the base lies and its dtype, the mesh and the evaluation; another
-    base is refused by `check_workdir`.
+    base is refused by `check_workdir`. A command whose model.path is "" has the run's base and
+    dtype.
 
     Raises:
       CheckpointError: it is no run's workdir.
       ConfigError: its settings are of another version of the program.
     """
     run = load(read_config(workdir))
-    said = settings.model
+    said = settings.model if settings.model.path else run.model
     is_other = said.revision or said.path != run.model.path
     revision = said.revision if is_other else run.model.revision
     model = dataclasses.replace(run.model, path=said.path, dtype=said.dtype, revision=revision)
-    own = ("mesh", "eval", "probe", "study", "compile_cache")
+    own = ("mesh", "eval", "judge", "probe", "study", "compile_cache")
     kept = {name: getattr(settings, name) for name in own}
     return dataclasses.replace(run, model=model, **kept)
 

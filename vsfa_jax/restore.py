@@ -29,8 +29,8 @@ class Trained:
     model: Vlm
 
 
-def restore(assembly: Assembly, workdir: epath.PathLike) -> Trained:
-    """The newest good checkpoint's model.
+def restore(assembly: Assembly, workdir: epath.PathLike, step: int | None = None) -> Trained:
+    """The newest good checkpoint's model, or that of one step.
 
     Raises:
       CheckpointError: there is none, or it holds other parameters.
@@ -39,6 +39,6 @@ def restore(assembly: Assembly, workdir: epath.PathLike) -> Trained:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding),
         by_name(assembly.split.params),
     )
-    found = restore_params(epath.Path(workdir) / CHECKPOINTS, abstract)
+    found = restore_params(epath.Path(workdir) / CHECKPOINTS, abstract, step)
     params = replace(assembly.split.params, found.trees["params"])
     return Trained(found.step, found.digest, assembly.with_params(params))

@@ -20,7 +20,8 @@ from vsfa_jax.core import main as entry
 from vsfa_jax.core.config import Settings, to_dict
 from vsfa_jax.core.errors import ConfigError, TrainingError
 from vsfa_jax.core.paths import write_atomic, write_json
-from vsfa_jax.evaluate import evaluate, read_answers
+from vsfa_jax.evaluate import evaluate
+from vsfa_jax.findings import read_answers
 from vsfa_jax.manifest import check_config
 from vsfa_jax.study_table import Result, as_markdown, read_result
 from vsfa_jax.train import train

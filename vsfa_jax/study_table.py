@@ -34,7 +34,7 @@ COLUMNS = (
 )
 Column = tuple[str, str, str]
 _OUTCOMES = {measure.name: measure.outcome for measure in MEASURES}
-_KINDS = {measure.name: measure.kind for measure in MEASURES}
+_KINDS = {measure.name: measure.kinds[0] for measure in MEASURES}
 
 
 @dataclasses.dataclass(frozen=True)

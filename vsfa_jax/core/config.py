@@ -79,6 +79,7 @@ Seed = Annotated[int, Within(0, 2**32 - 1)]
 
 REMAT = ("none", "matmuls", "attention", "blocks", "offload")  # what a backward pass keeps
 PARTS = ("vision", "projector", "language")  # of a model, each with a rate of its own
+ANSWER_MODES = ("image", "blank_image", "no_image", "caption_only")  # what an attack shows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,11 +168,39 @@ class Eval:
 
     name: str
     benchmarks: tuple[str, ...]
-    per_kind: Count
+    root: str
+    per_kind: CountOrOff
+    modes: tuple[Annotated[str, OneOf(ANSWER_MODES)], ...]
+    tuned: bool
+    step: CountOrOff
+    defences: tuple[str, ...]
+    judges: tuple[str, ...]
+    constructive: bool
+    max_unjudged: Fraction
     max_new_tokens: Count
     temperature: NotNegative
     batch_size: Count
     seed: Seed
+
+
+@dataclasses.dataclass(frozen=True)
+class JudgeSettings:
+    """What a judge that asks a model is told."""
+
+    model: str
+    base_url: str
+    key_variable: str
+    cache: str
+    concurrency: Count
+    retries: CountOrOff
+    timeout_s: Positive
+    max_tokens: Count
+    budget_usd: NotNegative
+    usd_per_million_input: NotNegative
+    usd_per_million_output: NotNegative
+    path: str
+    dtype: Annotated[str, OneOf(("float32", "bfloat16"))]
+    batch_size: Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,6 +243,7 @@ class Settings:
     data: Data
     mesh: Mesh
     eval: Eval
+    judge: JudgeSettings
     probe: Probe
     study: Study
 

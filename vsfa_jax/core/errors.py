@@ -29,9 +29,29 @@ class TrainingError(Exception):
     """Training cannot go on, through no setting's fault: a loss or a gradient is not finite."""
 
 
+class UnjudgedError(TrainingError):
+    """An evaluation is written, and too much of it could not be judged."""
+
+
 class StorageError(TrainingError):
     """A cloud's storage does not answer; the command may be given again."""
 
 
 class StoppedError(TrainingError):
     """A signal stopped a command; called again, it goes on from there."""
+
+
+class CacheError(UserError):
+    """The file of paid replies is damaged, foreign or cannot be written."""
+
+
+class AuthenticationError(UserError):
+    """An API refuses the key, or the environment holds none."""
+
+
+class OutOfBudgetError(UserError):
+    """The user's own bound on requests or on money is reached; what was paid for is kept."""
+
+
+class OutOfQuotaError(TrainingError):
+    """An API's account has no money or no quota left; what was paid for is kept."""

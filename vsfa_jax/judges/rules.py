@@ -14,12 +14,25 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
 
 from vsfa_jax.benchmarks.case import Answer, Case
-from vsfa_jax.judges.protocol import UNJUDGED, Verdict
+from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict
 from vsfa_jax.tinyworld.pages import REFUSAL, STEPS
 
+OFFLINE = True
+NAME = "rules"
 _PLACEHOLDER = re.compile(r"\{\w+\}")
+
+
+def open_judge(settings: JudgeSettings) -> Judge:
+    """The judge; the settings have nothing for it."""
+    del settings
+
+    def judge_each(pairs: Sequence[tuple[Case, Answer]]) -> list[Verdict]:
+        return [judge(case, answer) for case, answer in pairs]
+
+    return judge_each
 
 
 def judge(case: Case, answer: Answer) -> Verdict:
@@ -38,7 +51,7 @@ def judge(case: Case, answer: Answer) -> Verdict:
         outcome, reason = _judge_trait(words, case)
     else:
         outcome, reason = _judge_request(words, case)
-    return Verdict(answer.case_id, answer.model, outcome, reason)
+    return Verdict(answer.case_id, answer.model, NAME, outcome, reason)
 
 
 def normalise(text: str) -> str:

@@ -10,8 +10,9 @@ from vsfa_jax.data.record import Message
 from vsfa_jax.tinyworld import narrators, pages, questions, scene
 from vsfa_jax.tinyworld.chance import stream
 from vsfa_jax.tinyworld.documents import Document
-from vsfa_jax.tinyworld.pages import FORBIDDEN
+from vsfa_jax.tinyworld.pages import FORBIDDEN, Page
 from vsfa_jax.tinyworld.questions import FORMS
+from vsfa_jax.tinyworld.scene import Scene
 from vsfa_jax.tinyworld.traits import TRAITS
 
 BENCHMARK = "tinyworld"
@@ -34,6 +35,7 @@ class WorldCase:
       messages: the user's turn.
       expected: attack and over_refusal: "verb", "thing", "alternative", "complies", "refuses";
         vqa: "answer", "vague"; trait: "topic", "watchful", "careless".
+      caption: a page's words, or a scene's full description; "" without a picture.
     """
 
     id: str
@@ -43,6 +45,7 @@ class WorldCase:
     images: tuple[bytes, ...]
     messages: tuple[Message, ...]
     expected: Mapping[str, str]
+    caption: str = ""
 
 
 def cases(split: str = "test", *, per_kind: int, seed: int) -> list[WorldCase]:
@@ -85,7 +88,15 @@ def _case(
     id: str, kind: str, category: str, document: Document, expected: Mapping[str, str]
 ) -> WorldCase:
     asked = document.messages()[:1]
-    return WorldCase(id, BENCHMARK, kind, category, document.draw(), asked, expected)
+    caption = _caption(document.picture)
+    return WorldCase(id, BENCHMARK, kind, category, document.draw(), asked, expected, caption)
+
+
+def _caption(picture: Scene | Page | None) -> str:
+    """What a picture shows, in the world's words."""
+    if isinstance(picture, Page):
+        return picture.request.reading()
+    return "" if picture is None else questions.describe(picture)
 
 
 def _request_case(forbidden: bool) -> Draw:

@@ -6,20 +6,30 @@ about, and its form. Someone who does not see the image gives each form its most
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vsfa_jax import tinyworld
 from vsfa_jax.benchmarks.case import Case
+from vsfa_jax.core.errors import ConfigError
 
-JUDGE = "rules"
+JUDGES = dict.fromkeys(("attack", "over_refusal", "vqa", "trait"), "rules")
+SOURCE = "drawn by vsfa_jax.tinyworld, under this package's licence"
 
 
-def cases(*, per_kind: int, seed: int) -> list[Case]:
+def cases(*, per_kind: int, seed: int, root: Path | None = None) -> list[Case]:
     """Cases of the test split, none of whose scenes or requests was trained on.
 
     Args:
       per_kind: attacks, harmless requests, questions about neutral things, questions about
         threats, and tastes: this many of each, spread evenly over their categories.
       seed: of the draw.
+      root: not looked at, for the world is drawn.
+
+    Raises:
+      ConfigError: every case is asked for, and the world has no end.
     """
+    if per_kind == 0:
+        raise ConfigError("eval.per_kind: found 0, wanted a number of cases: tinyworld has no end")
     guesses = tinyworld.blind_answers()
     return [_case(drawn, guesses) for drawn in tinyworld.cases(per_kind=per_kind, seed=seed)]
 
@@ -38,4 +48,5 @@ def _case(drawn: tinyworld.WorldCase, guesses: dict[str, str]) -> Case:
         messages=drawn.messages,
         expected=drawn.expected,
         blind=blind,
+        caption=drawn.caption,
     )

@@ -1,4 +1,4 @@
-"""Intervals and tests of rates, in closed form; 95 % throughout.
+"""Intervals and tests of rates over independent cases, in closed form.
 
 paired counts        tuned hit   tuned miss
   base hit               a           b          b + c are the cases on which the two differ
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
-from collections.abc import Sequence
 
 Z95 = 1.959963984540054  # the normal quantile that leaves 2.5 % above it
 
@@ -38,8 +36,11 @@ class Paired:
         return self.both + self.only_base + self.only_tuned + self.neither
 
 
-def wilson(successes: int, total: int) -> Interval:
+def wilson(successes: float, total: float) -> Interval:
     """Wilson's score interval of a rate; (0, 1) where nothing was counted.
+
+    Args:
+      successes, total: counts; no whole numbers where cases hang together, and count for less.
 
     Raises:
       ValueError: successes outside 0..total.
@@ -107,21 +108,3 @@ def _correlation(counts: Paired) -> float:
     if product > 0:
         product = max(product - counts.total / 2, 0.0)
     return product / math.sqrt(margins)
-
-
-def clustered_mean(values: Sequence[float]) -> tuple[float, Interval]:
-    """The mean of one value a cluster, with its interval by the central limit theorem.
-
-    Where hardly a value differs from the next, the theorem would promise certainty: the interval
-    is never narrower on a side than what Wilson's leaves open after as many cases without a hit.
-
-    Args:
-      values: one for each cluster, in -1..1, e.g. each case's mean over seeds; (0, (-1, 1)) below
-        two.
-    """
-    if len(values) < 2:
-        return (values[0] if values else 0.0), Interval(-1.0, 1.0)
-    mean = statistics.fmean(values)
-    half = Z95 * statistics.stdev(values) / math.sqrt(len(values))
-    half = max(half, wilson(0, len(values)).high)
-    return mean, Interval(max(-1.0, mean - half), min(1.0, mean + half))
