@@ -86,7 +86,7 @@ def first_rows(path):
 
 def tables(name, folder):
     files = [path for path in some_files(name, folder) if path.suffix not in IMAGES]
-    return [path for path in files if path.name != "pid_splits.json"][:2]
+    return [path for path in files if path.name != "pid_splits.json"][:1]
 
 
 def other_value(value):

