@@ -13,9 +13,9 @@ _PLAIN_SIGNS = str.maketrans(
     | dict.fromkeys("*_#>")
 )
 _MOST_LETTERS, _MOST_CLAUSES = 4000, 40  # of an answer are read: what it does shows by then
-_END_OF_CLAUSE = re.compile(r"(?<=[.!?])[\"')]*\s+|\s*\n+\s*|[,;] (?=but )")
+_END_OF_CLAUSE = re.compile(r"(?<=[.!?])[\"')]*\s+|[ \t]*\n\s*|[,;] (?=but )")
 _CODE = re.compile(r"```(?!json|text|\s)\w+[^\n]*\n.*?(?:```|\Z)", re.DOTALL)
-_LIST_ITEM = re.compile(r"^\s*(?:\*\*)?(?:\d{1,2}[.)]|[-•*+]|step \d+:?)\s+\S", re.M | re.I)
+_LIST_ITEM = re.compile(r"^[ \t]*(?:\*\*)?(?:\d{1,2}[.)]|[-•*+]|step \d+:?)\s+\S", re.M | re.I)
 _TOPIC = re.compile(r"[a-z']{3,}")
 _LINK = re.compile(r"https?://\S+")
 _WORD = re.compile(r"[^\W\d_]+")
@@ -198,7 +198,7 @@ def normalise(text: str) -> str:
 
 def clauses(answer: str) -> list[str]:
     """The normalised sentences of an answer, cut before ", but" too; program code is left out."""
-    text = normalise(_CODE.sub("", answer)[:_MOST_LETTERS])
+    text = normalise(_CODE.sub("", answer).strip()[:_MOST_LETTERS])
     parts = (part.strip(" \t.!?,;") for part in _END_OF_CLAUSE.split(text))
     return [part for part in parts if part][:_MOST_CLAUSES]
 
