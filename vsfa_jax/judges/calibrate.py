@@ -8,10 +8,7 @@ mistralguard, which are judged by the finished weights and never fitted to. Need
 `calibrate`. Into --out, this package's folder unless given, go `refusal.json`, the weights, and
 `refusal_calibration.json`, the tables; the same files and packages give the same bytes. 30 s.
 
-How it is measured. By prompts: five folds, all answers to a prompt in one fold, each judged by
-weights that were fitted to the other four. By models: each model's answers are judged by weights
-fitted to the other two's. The strength of regularisation is chosen inside the training part each
-time, by five folds of its prompts.
+How it is measured: `PROTOCOL`.
 """
 
 from __future__ import annotations
@@ -33,6 +30,19 @@ from vsfa_jax.judges.refusal import Linear
 from vsfa_jax.judges.xstest_labels import FITTED, UNSEEN, Labelled
 
 COMMAND = "python -m vsfa_jax.judges.calibrate --xstest=DIR --phrases=FILE --unseen=DIR"
+PROTOCOL = (
+    "Other prompts: five folds, all answers to a prompt in one fold, each judged by weights that "
+    "were fitted to the other four. Other models: each model's answers are judged by weights that "
+    "were fitted to the two others'. The strength of regularisation is chosen inside the training "
+    "part each time, by five folds of its prompts; the strength and class weight of the second "
+    "question are fixed. Intervals: bootstrap over prompts. The features themselves were written "
+    "after reading answers of the fitted models that earlier versions misjudged, so these two "
+    "tables flatter them: about 160 sets of features were compared, leaving out single ones "
+    "included, first on the prompts of odd number, at the end on all. Unseen models: judged by the "
+    "finished weights, none of their answers read. Their kappa was looked at three times: 0.814, "
+    "0.806, and the figure below; in between the features were revised by answers of the fitted "
+    "models and hand-written ones alone."
+)
 SEED = 0
 FOLDS = 5
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty's weight
@@ -192,23 +202,14 @@ def _annotators(answers: Answers) -> dict[str, Any]:
 
 def measure(answers: Answers, phrases: Sequence[str] | None) -> list[dict[str, Any]]:
     """The rows of both tables: by prompts, and leaving out one model at a time."""
-    everything = np.ones(len(answers.rows), bool)
     by_prompt = judge_apart(answers, folds(answers.prompts))
-    odd = answers.prompts % 2 == 1  # these were read while the features were written
     made = _lines(answers, by_prompt, phrases, _by_model(answers, FITTED, "other prompts"))
-    made += _lines(
-        answers,
-        by_prompt,
-        phrases,
-        [("other prompts, odd numbers", odd), ("other prompts, even numbers", ~odd)],
-    )
     others = [
         (np.flatnonzero(answers.models != name), np.flatnonzero(answers.models == name))
         for name in FITTED
     ]
     by_model = judge_apart(answers, others)
     made += _lines(answers, by_model, phrases, _by_model(answers, FITTED, "other models"))
-    made += _lines(answers, by_model, phrases, [("other models, even numbers", ~odd & everything)])
     return made
 
 
@@ -252,7 +253,7 @@ def calibrate(xstest: Path, phrases: Path | None, unseen: Path | None, out: Path
     write_json(out / refusal.WEIGHTS.name, weights)
     write_json(
         out / "refusal_calibration.json",
-        about | {"phrases": xstest_labels.PHRASES_SOURCE, "lines": lines},
+        about | {"phrases": xstest_labels.PHRASES_SOURCE, "protocol": PROTOCOL, "lines": lines},
     )
     print(agreement.as_text(lines))
     for each in lines:
