@@ -44,6 +44,7 @@ ROOMS = (
     ("tinyworld",),
     ("benchmarks",),
     ("judges",),
+    ("synth",),
 )
 FORBIDDEN = {"torch", "tensorflow", "peft"}
 LIFTED = {
