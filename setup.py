@@ -44,6 +44,7 @@ setup(
         "vsfa_jax.kernels.attention": ["*.json"],
         "vsfa_jax.judges": ["*.json", "rubrics/*.txt"],
         "vsfa_jax.models": ["*/*/*.json"],
+        "vsfa_jax.synth": ["leak_guard/*"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
     install_requires=[
