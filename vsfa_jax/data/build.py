@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -24,8 +22,7 @@ from vsfa_jax.core.errors import ConfigError, DataError, ImageError
 from vsfa_jax.data.images import decode_image
 from vsfa_jax.data.jsonl import Line, read_jsonl
 from vsfa_jax.data.record import DEFAULT_ARM, Record, image_digests, refuse_all
-from vsfa_jax.data.sources import find_set, open_source
-from vsfa_jax.data.tfds_builder import ThreatVqa
+from vsfa_jax.data.store import write
 
 MAX_IMAGE_BYTES = 256 * 2**20
 
@@ -135,36 +132,6 @@ def choose_validation(
             "out; wanted more images, or --validation_share=0"
         )
     return chosen
-
-
-def write(
-    records: Mapping[str, Callable[[], Iterable[Record]]],
-    counts: Mapping[str, Mapping[str, int]],
-    out: Path,
-) -> None:
-    """Writes the set beside `out`, counts what can be read back, and moves it there.
-
-    Args:
-      records: for each split a function that returns its records.
-      counts: for each split how many records of each arm must be there.
-      out: absent, or an empty folder.
-
-    Raises:
-      DataError: it cannot be written; `out` is as it was.
-    """
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as draft:
-            ThreatVqa(splits=records, data_dir=draft).download_and_prepare()
-            made = find_set(Path(draft))
-            for split, arms in counts.items():
-                for arm, wanted in arms.items():
-                    found = len(open_source(made, split, arm))
-                    if found != wanted:
-                        raise DataError(f"{out}: {found} of {wanted} records could be read back")
-            os.replace(made, out)
-    except (OSError, RuntimeError) as error:  # ArrayRecord reports a full disk by RuntimeError
-        raise DataError(f"{out}: cannot be written: {error}") from error
 
 
 def _records(
