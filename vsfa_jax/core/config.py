@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, Protocol, TypeVar, overload
 
 import ml_collections
 
@@ -247,12 +247,44 @@ class Settings:
     probe: Probe
     study: Study
 
+    BASE = "configs/base.py"
 
-def load(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Settings:
+    def check(self) -> None:
+        """What no single key can say.
+
+        Raises:
+          ConfigError: two keys contradict each other.
+        """
+        _check_together(self)
+
+
+class Schema(Protocol):
+    """A dataclass of settings: a run's, or another command's own."""
+
+    BASE: ClassVar[str]  # the file that documents every key, and has its default
+
+    def check(self) -> None:
+        """Raises ConfigError where two keys contradict each other."""
+        ...
+
+
+S = TypeVar("S", bound=Schema)
+
+
+@overload
+def load(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Settings: ...
+
+
+@overload
+def load(config: ml_collections.ConfigDict | Mapping[str, Any], schema: type[S]) -> S: ...
+
+
+def load(config: Any, schema: Any = Settings) -> Any:
     """Reads and checks a whole config.
 
     Args:
       config: what a config file returned, or what `to_dict` made of one.
+      schema: the dataclass that has its keys.
 
     Raises:
       ConfigError: a key is unknown (the nearest is named), missing, of another type or out of
@@ -260,13 +292,13 @@ def load(config: ml_collections.ConfigDict | Mapping[str, Any]) -> Settings:
     """
     if isinstance(config, ml_collections.ConfigDict):
         config = config.to_dict()
-    settings = _read(Settings, config, "")
-    _check_together(settings)
+    settings = _read(schema, config, "", schema)
+    settings.check()
     return settings
 
 
-def to_dict(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON has them: `load(to_dict(settings)) == settings`."""
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Settings of any schema as JSON has them: `load(to_dict(settings), schema) == settings`."""
     return dataclasses.asdict(settings)
 
 
@@ -295,33 +327,35 @@ def nearest(key: str, known: Iterable[str]) -> str:
     return f"; the nearest key is {close[0]!r}" if close else ""
 
 
-def _read(kind: type[T], values: Any, where: str) -> T:
-    """One dataclass from one mapping; `where` is "" or a dotted prefix."""
+def _read(kind: type[T], values: Any, where: str, schema: Any) -> T:
+    """One dataclass of a schema from one mapping; `where` is "" or a dotted prefix."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where[:-1]}: found {values!r}, wanted a section of keys")
     hints = typing.get_type_hints(kind, include_extras=True)
     for key in values:
         if key not in hints:
-            raise ConfigError(f"{where}{key}: no such key{nearest(f'{where}{key}', keys())}")
+            raise ConfigError(f"{where}{key}: no such key{nearest(f'{where}{key}', keys(schema))}")
     missing = [where + key for key in hints if key not in values]
     if missing:
-        raise ConfigError(f"{missing[0]}: missing; start from configs/base.py, which has every key")
-    return kind(**{key: _convert(hint, values[key], where + key) for key, hint in hints.items()})
+        raise ConfigError(f"{missing[0]}: missing; start from {schema.BASE}, which has every key")
+    return kind(
+        **{key: _convert(hint, values[key], where + key, schema) for key, hint in hints.items()}
+    )
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _convert(hint: Any, value: Any, where: str, schema: Any) -> Any:
     """`value` as `hint` wants it: an int passes for a float, a list for a tuple, nothing else."""
     if dataclasses.is_dataclass(hint):
-        return _read(typing.cast(type, hint), value, where + ".")
+        return _read(typing.cast(type, hint), value, where + ".", schema)
     if typing.get_origin(hint) is Annotated:
         inner, bound = typing.get_args(hint)
-        value = _convert(inner, value, where)
+        value = _convert(inner, value, where, schema)
         wanted = bound.refuses(value)
         if wanted:
             raise ConfigError(f"{where}: found {value!r}, wanted {wanted}")
         return value
     if typing.get_origin(hint) is tuple:
-        return _convert_tuple(typing.get_args(hint), value, where)
+        return _convert_tuple(typing.get_args(hint), value, where, schema)
     if hint is float and type(value) is int:
         return float(value)
     if type(value) is not hint:
@@ -330,7 +364,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     return value
 
 
-def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str, schema: Any) -> tuple[Any, ...]:
     if not isinstance(value, (tuple, list)):
         raise ConfigError(f"{where}: found {value!r}, wanted a tuple")
     if hints[-1] is Ellipsis:
@@ -338,7 +372,9 @@ def _convert_tuple(hints: tuple[Any, ...], value: Any, where: str) -> tuple[Any,
     if len(value) != len(hints):
         raise ConfigError(f"{where}: found {value!r}, wanted {len(hints)} values")
     pairs = zip(hints, value, strict=True)
-    return tuple(_convert(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(pairs))
+    return tuple(
+        _convert(hint, item, f"{where}[{i}]", schema) for i, (hint, item) in enumerate(pairs)
+    )
 
 
 def _check_together(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -27,22 +28,28 @@ def run(
     holders: Mapping[str, flags.FlagHolder] | None = None,
     distributed: bool = False,
     workdir_is_optional: bool = False,
+    schema: type | None = None,
 ) -> None:
     """Parses the command line and calls `main`; ends the process.
 
     Without `holders` the command is one of a run: it takes --config and --workdir, and main gets
     (settings: Settings, workdir: Path); None for a workdir that is optional and not given. With
-    them, main gets their values by name. With `distributed` it may be one of several processes of a
+    them, main gets their values by name; with a `schema` it takes --config too, of that kind, and
+    main gets the settings first. With `distributed` it may be one of several processes of a
     run: it takes --distributed and --stopped_status, and main gets a Workdir, which may be in a
     cloud; main returns False where a signal stopped it.
 
     Exit status: 0, 1 for a run that cannot go on now, 2 for a fault of the user's input.
     """
-    if holders is None:
+    if holders is None or schema is not None:
         config_flags.DEFINE_config_file("config", help_string="A file of configs/.")
+        flags.mark_flag_as_required("config")
+        _show_in_help("config")
+    if holders is None:
         flags.DEFINE_string("workdir", None, "Folder of the run; made if need be.")
-        flags.mark_flags_as_required(["config"] if workdir_is_optional else ["config", "workdir"])
-        _show_in_help("config", "workdir")
+        if not workdir_is_optional:
+            flags.mark_flag_as_required("workdir")
+        _show_in_help("workdir")
     if distributed:
         flags.DEFINE_enum("distributed", "auto", processes.MODES, "Whether to look for a cluster.")
         flags.DEFINE_integer(
@@ -56,13 +63,17 @@ def run(
         _show_in_help("distributed", "stopped_status")
     if holders is not None:
         _show_in_help(*(holder.name for holder in holders.values()))
-    app.run(lambda _: _call(main, holders, distributed), flags_parser=_parse)
+    app.run(
+        lambda _: _call(main, holders, distributed, schema),
+        flags_parser=functools.partial(_parse, schema=schema or config.Settings),
+    )
 
 
 def _call(
     main: Callable[..., bool | None],
     holders: Mapping[str, flags.FlagHolder] | None,
     distributed: bool,
+    schema: type | None,
 ) -> int:
     """Runs `main`; its faults become one line and an exit status."""
     logging.set_verbosity(logging.INFO)
@@ -70,13 +81,16 @@ def _call(
     status = 0
     try:
         if holders is not None:
-            main(**{name: holder.value for name, holder in holders.items()})
+            given: list[object] = (
+                [] if schema is None else [config.load(flags.FLAGS.config, schema)]
+            )
+            main(*given, **{name: holder.value for name, holder in holders.items()})
         elif distributed:
             status = _call_one_of_several(main)
         else:
             settings, workdir = config.load(flags.FLAGS.config), _folder(flags.FLAGS.workdir)
             _keep_programs(settings.compile_cache)
-            _import_transformers_alone()
+            import_transformers_alone()
             main(settings, workdir)
     except UserError as error:
         return _fail(error, 2)
@@ -99,7 +113,7 @@ def _call_one_of_several(main: Callable[..., bool | None]) -> int:
     workdir = Workdir(place if is_url(place) else _folder(place) or "")
     _keep_programs(settings.compile_cache)
     processes.join(flags.FLAGS.distributed)
-    _import_transformers_alone()
+    import_transformers_alone()
     stopped = int(flags.FLAGS.stopped_status)
     try:
         with workdir:
@@ -131,7 +145,7 @@ def _folder(workdir: str | None) -> Path | None:
     return path
 
 
-def _import_transformers_alone() -> None:
+def import_transformers_alone() -> None:
     """Imports transformers as where PyTorch is not installed.
 
     It would import PyTorch wherever it finds it: seconds and memory that no command has a use for.
@@ -157,13 +171,13 @@ def _fail(error: object, status: int) -> int:
     return status
 
 
-def _parse(arguments: Sequence[str]) -> list[str]:
+def _parse(arguments: Sequence[str], schema: type) -> list[str]:
     """absl's parser, with faults in our words."""
     try:
         arguments = _find_config(arguments)
         rest: list[str] = flags.FLAGS(arguments)
     except (KeyError, AttributeError):
-        unknown = _unknown_key(arguments)
+        unknown = _unknown_key(arguments, config.keys(schema))
         if unknown is None:
             raise
         sys.exit(_fail(unknown, 2))
@@ -197,9 +211,8 @@ def _find_config(arguments: Sequence[str]) -> list[str]:
     return arguments
 
 
-def _unknown_key(arguments: Sequence[str]) -> ConfigError | None:
-    """The first --config.KEY that the config does not have."""
-    known = config.keys()
+def _unknown_key(arguments: Sequence[str], known: Sequence[str]) -> ConfigError | None:
+    """The first --config.KEY that is not among the known ones."""
     for argument in arguments:
         name = argument.lstrip("-").partition("=")[0].removeprefix("no")
         key = name.removeprefix("config.")
