@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from vsfa_jax.core import config
+from vsfa_jax.synth.settings import Settings as SynthSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsfa_jax"
@@ -236,25 +237,28 @@ def test_modules_have_docstrings_and_functions_type_hints() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_builds(path: Path) -> None:
     module = importlib.import_module(f"configs.{path.stem}")
-    settings = config.load(module.get_config())
-    assert config.load(config.to_dict(settings)) == settings
-    if path.stem != "base":
+    schema = SynthSettings if path.stem.startswith("synth_") else config.Settings
+    settings = config.load(module.get_config(), schema)
+    assert config.load(config.to_dict(settings), schema) == settings
+    if path.name != Path(schema.BASE).name:
         assert f"--config=configs/{path.name}" in (module.__doc__ or ""), "opens with its command"
 
 
-def test_base_documents_every_key() -> None:
-    lines = (ROOT / "configs/base.py").read_text().splitlines()
+@pytest.mark.parametrize("schema", [config.Settings, SynthSettings], ids=lambda one: one.BASE)
+def test_base_documents_every_key(schema: type) -> None:
+    names = {"config": "", "evaluation": "eval.", "described": "set."}
     documented, commented = set(), False
+    lines = (ROOT / schema.BASE).read_text().splitlines()
     for line in lines:
         if line.strip().startswith("#"):
             commented = True
         elif found := re.match(r"    (\w+)\.(\w+) = (?!\w+ = ConfigDict)", line):
-            section = {"config": "", "evaluation": "eval."}.get(found[1], found[1] + ".")
+            section = names.get(found[1], found[1] + ".")
             if commented:
                 documented.add(section + found[2])
         else:
             commented = False
-    assert documented == set(config.keys())
+    assert documented == set(config.keys(schema))
 
 
 def readme_commands() -> list[str]:

@@ -118,6 +118,21 @@ class Pair:
 
 
 @dataclasses.dataclass(frozen=True)
+class SecondLook:
+    """What the teacher answers to a pair's question when it is asked that alone.
+
+    Attributes:
+      id: unique in the run.
+      pair: id of the pair.
+      answer: plain text.
+    """
+
+    id: str
+    pair: str
+    answer: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Slot:
     """One record of one arm, before its image is read.
 
@@ -174,9 +189,9 @@ class Rejected:
     text: str
 
 
-Row = Concept | Picture | Pair | Slot | Failed | Rejected
+Row = Concept | Picture | Pair | SecondLook | Slot | Failed | Rejected
 _TYPES: Mapping[str, type[Row]] = {
-    kind.__name__: kind for kind in (Concept, Picture, Pair, Slot, Failed, Rejected)
+    kind.__name__: kind for kind in (Concept, Picture, Pair, SecondLook, Slot, Failed, Rejected)
 }
 
 

@@ -115,14 +115,14 @@ class Page:
             ("1.  2.  3.", 50, _MARK_HEIGHT),
         )
         for text, top, height in lines:
-            mask = _mask(text, height, round(self.scale * 10))
+            mask = lettering(text, height, round(self.scale * 10))
             corner = (round((4 + self.dx) * _SCALE), round((top + self.dy) * _SCALE))
             image.paste(_INKS[self.ink], corner, mask)
         return encode(image.reduce(_SCALE))
 
 
 @functools.lru_cache(maxsize=256)
-def _mask(text: str, height: int, tenths: int) -> Image.Image:
+def lettering(text: str, height: int, tenths: int) -> Image.Image:
     """A word as large as fits in the width and `height`, shrunk to `tenths` of that."""
     font = ImageFont.load_default(size=64)
     left, top, right, bottom = map(round, font.getbbox(text, stroke_width=2))
