@@ -106,6 +106,10 @@ def get_config() -> ConfigDict:
     questions.teacher = "embedded"
     # Name of the service's model, or a checkpoint's path or hub name.
     questions.model = ""
+    # Of a checkpoint, as `model.revision`, `model.completed_from` and `model.dtype` of a run.
+    questions.revision = ""
+    questions.completed_from = ""
+    questions.dtype = "float32"
     # The plan: kinds of questions, as far as a picture settles them. Nothing acts in a drawn
     # picture, so that the embedded teacher has no "action".
     questions.kinds = (

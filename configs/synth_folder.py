@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     config.images.licence = "other"
     config.questions.teacher = "model"
     config.questions.model = "Qwen/Qwen2.5-VL-7B-Instruct"
+    config.questions.dtype = "bfloat16"
     config.questions.kinds = (*config.questions.kinds, "action")
     config.arms.names = ("threat", "neutral", "shuffled", "text_only", "mixed")
     return config

@@ -16,7 +16,7 @@ from vsfa_jax.api import Failure, Reply
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.core.paths import write_atomic
 from vsfa_jax.data.record import image_digests
-from vsfa_jax.synth import questions, screen, teachers
+from vsfa_jax.synth import prompts, questions, screen, teachers
 from vsfa_jax.synth.rows import Failed, Pair, Picture, Rejected, Row, SecondLook
 from vsfa_jax.synth.stages import data_rows
 from vsfa_jax.synth.teachers import Look
@@ -86,6 +86,21 @@ def test_a_teachers_reply_becomes_pairs_up_to_the_plan(tmp_path: Path) -> None:
     assert first.teacher == "scripted"
     assert [row.reason for row in data_rows(rows, Failed)] == ["unusable text"] * 2
     assert all(kind in teacher.looks[0].prompt for kind in wanted.questions.kinds)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('{"pairs": []}', None),
+        ('```json\n{"pairs": []}\n```', None),
+        ('Here it is: {"pairs": []}', "wrong_schema"),
+        ('```json\n{"pairs": [1]}\n```', "wrong_schema"),
+        (" ", "empty"),
+    ],
+)
+def test_what_a_model_of_our_own_says_is_held_to_the_schema(text: str, kind: str | None) -> None:
+    found = teachers.read(text, Look(b"", "", "", prompts.refusals_schema()))
+    assert (found.kind if isinstance(found, Failure) else None) == kind
 
 
 @pytest.mark.parametrize("reply", [Failure("content_filter", "no"), said()])

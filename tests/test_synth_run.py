@@ -290,6 +290,28 @@ def test_failed_answers_are_rows_and_never_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_what_failed_in_passing_is_asked_again_when_told(tmp_path: Path) -> None:
+    def busy(body: dict[str, Any], number: int) -> Answer:
+        is_look = "messages" in body and not isinstance(body["messages"][-1]["content"], str)
+        if is_look and number_of(body["messages"][-1]["content"]) % 3 == 0:
+            return refuse(503)
+        return script(body, number)
+
+    with Loopback(busy) as server:
+        wanted = served(tmp_path, server.url, arms__token_difference=0.9)
+        first = run(tmp_path / "out", wanted)
+        failed = first["stages"]["questions"]["counts"]["reasons"]["server"]
+        assert failed >= 2
+        server.script = script
+        asked = len(server.bodies)
+        assert run(tmp_path / "out", wanted) == first
+        assert len(server.bodies) == asked
+        again = run(tmp_path / "out", wanted, retry_failed=True)
+        assert "Failed" not in again["stages"]["questions"]["counts"]
+        assert len(server.bodies) == asked + failed * 3  # looks, and their pairs' second looks
+
+
+@pytest.mark.slow
 def test_bounds_stop_a_run_and_another_call_goes_on(tmp_path: Path) -> None:
     with Loopback(script) as server:
         wanted = served(tmp_path, server.url)

@@ -17,6 +17,7 @@ from typing import Any
 
 from absl import logging
 
+from vsfa_jax.api.replies import PASSING
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.synth import (
     arms,
@@ -28,10 +29,11 @@ from vsfa_jax.synth import (
     prompts,
     questions,
     screen,
+    teachers,
     tokens,
     write,
 )
-from vsfa_jax.synth.rows import Concept, Pair, Picture, Row, Slot
+from vsfa_jax.synth.rows import Concept, Failed, Pair, Picture, Row, Slot
 from vsfa_jax.synth.services import Services
 from vsfa_jax.synth.settings import Settings
 from vsfa_jax.synth.stages import Stages, counts, data_rows, digest, hash_file, hash_json
@@ -49,11 +51,14 @@ class Options:
     Attributes:
       budget_usd, limit: see `Services`.
       only: the one stage to run; "" runs all.
+      retry_failed: whether a stage that is done is made again where a request of it failed in
+        passing, by a time-out say; what was answered is not asked again.
     """
 
     budget_usd: float = 0.0
     limit: int = 0
     only: str = ""
+    retry_failed: bool = False
 
 
 class Pipeline:
@@ -67,6 +72,7 @@ class Pipeline:
 
     def __init__(self, settings: Settings, out: Path, options: Options) -> None:
         self.settings, self.out, self._only = settings, out, options.only
+        self._retries = options.retry_failed
         self.place = out / PLACE
         self.services = Services(
             settings, self.place / CACHE, budget_usd=options.budget_usd, limit=options.limit
@@ -105,6 +111,7 @@ class Pipeline:
         elif stage == "questions":
             parts += [_section(settings.questions), settings.chat.base_url, prompts.texts()]
             parts += ["refusal" in settings.arms.names, digest(rows["images"])]
+            parts.append(teachers.checkpoint_files(settings.questions))
         elif stage == "filters":
             parts += [_section(settings.filters), screen.fingerprint(settings.filters)]
             parts += [digest(rows["images"]), digest(rows["questions"])]
@@ -126,6 +133,9 @@ class Pipeline:
                     f"wanted --only={stage} first, or no --only"
                 )
         else:
+            before = self.stages.done(stage, key) or [] if self._retries else []
+            if any(row.reason in PASSING for row in data_rows(before, Failed)):
+                self.stages.path(stage).unlink()
             found = getattr(self, f"_{stage}")(key, rows)
         self._made[stage] = {"key": key, "counts": counts(found), "sha256": digest(found)}
         return found

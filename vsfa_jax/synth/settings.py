@@ -71,6 +71,9 @@ class Questions:
 
     teacher: Annotated[str, OneOf(("embedded", "api", "model"))]
     model: str
+    revision: str
+    completed_from: str
+    dtype: Annotated[str, OneOf(("float32", "bfloat16"))]
     kinds: tuple[Annotated[str, OneOf(KINDS)], ...]
     per_kind: Count
     fixed: tuple[tuple[Annotated[str, OneOf(KINDS)], str], ...]

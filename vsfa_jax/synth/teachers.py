@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
+import jax.numpy as jnp
 from PIL import Image
 
 from vsfa_jax.api import Failure, Reply, Request, chat, image_part, parse_json, text_part
@@ -65,6 +68,14 @@ class ApiTeacher:
         return self._ask([request(look, self._settings) for look in looks])
 
 
+def checkpoint_files(settings: Questions) -> list[tuple[str, int]]:
+    """Name and size of each file of a teacher's directory; none of a hub name's."""
+    directory = Path(resolve_model(settings.model))
+    if settings.teacher != "model" or not directory.is_dir():
+        return []
+    return sorted((path.name, path.stat().st_size) for path in directory.iterdir())
+
+
 class ModelTeacher:
     """A checkpoint that this project decodes with, loaded when it is first asked."""
 
@@ -77,10 +88,15 @@ class ModelTeacher:
     def look(self, looks: Sequence[Look]) -> list[Reply | Failure]:
         """See `Teacher.look`; text that is not JSON of the schema is a failure."""
         if self._vlm is None:
-            import_transformers_alone()
+            import_transformers_alone()  # before anything that imports it otherwise
             from vsfa_jax import models
 
-            self._vlm = models.load(resolve_model(self._settings.model))
+            self._vlm = models.load(
+                resolve_model(self._settings.model),
+                dtype=jnp.dtype(self._settings.dtype),
+                completed_from=self._settings.completed_from,
+                revision=self._settings.revision,
+            )
         texts = self._vlm.generate(
             [_conversation(look, self._settings) for look in looks],
             max_new_tokens=self._settings.max_new_tokens,
@@ -88,7 +104,7 @@ class ModelTeacher:
             seeds=[self._seed] * len(looks),
             batch_size=self._settings.batch_size,
         )
-        return [_reply(text, look) for text, look in zip(texts, looks, strict=True)]
+        return [read(text, look) for text, look in zip(texts, looks, strict=True)]
 
 
 def request(look: Look, settings: Settings) -> Request:
@@ -130,12 +146,19 @@ def _conversation(look: Look, settings: Questions) -> dict[str, Any]:
     return {"images": [image], "messages": [*system, user]}
 
 
-def _reply(text: str, look: Look) -> Reply | Failure:
+def read(text: str, look: Look) -> Reply | Failure:
+    """What a model's text amounts to: JSON of the look's schema, or a failure."""
     if not text.strip():
         return Failure("empty", "the model said nothing")
     if look.schema is None:
         return Reply(text=text)
     try:
-        return Reply(text=text, value=parse_json(text, look.schema))
+        return Reply(text=text, value=parse_json(_unfenced(text), look.schema))
     except ValueError as error:
         return Failure("wrong_schema", f"{error}: {text[:200]}")
+
+
+def _unfenced(text: str) -> str:
+    """JSON without the fence of Markdown that models like to put around it."""
+    found = re.fullmatch(r"\s*```(?:json)?\s*\n(.*)\n\s*```\s*", text, re.DOTALL)
+    return found[1] if found else text
