@@ -20,27 +20,42 @@ from vsfa_jax.synth.settings import Settings
 from vsfa_jax.synth.stages import hash_json
 
 FORMAT = 1
-_CONTEXT = {
+_CONTEXT = {  # of Croissant 1.0, http://docs.mlcommons.org/croissant/docs/croissant-spec.html
+    "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
-    "extract": "cr:extract",
-    "field": "cr:field",
-    "fileObject": "cr:fileObject",
-    "jsonPath": "cr:jsonPath",
-    "recordSet": "cr:recordSet",
-    "source": "cr:source",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    **{
+        name: f"cr:{name}"
+        for name in (
+            *(
+                "citeAs",
+                "column",
+                "equivalentProperty",
+                "extract",
+                "field",
+                "fileProperty",
+                "fileObject",
+                "fileSet",
+            ),
+            *("format", "includes", "isLiveDataset", "jsonPath", "key", "md5", "parentField"),
+            *("path", "recordSet", "references", "regex", "repeated", "replace", "samplingRate"),
+            *("separator", "source", "subField", "transform"),
+        )
+    },
 }
 _FIELDS = {  # of records.jsonl
     "id": "unique name of the record",
     "arm": "arm of the study",
     "split": "train or validation; no concept is in both",
     "kind": "kind of question",
-    "image": "file of the picture; missing where there is none",
+    "image": "file of the picture; null where there is none",
 }
 
 
@@ -172,7 +187,7 @@ def croissant(made: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
             "dataType": "sc:Text",
             "source": {
                 "fileObject": {"@id": write.RECORDS},
-                "extract": {"jsonPath": f"$.{name}"},
+                "extract": {"column": name},
             },
         }
         for name, about in _FIELDS.items()

@@ -10,6 +10,7 @@ OUT/croissant.json       metadata in the Croissant format
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -126,8 +127,11 @@ def _records(
 
 def _line(slot: Slot, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     """A record as others keep it; the image is a file below `stages`."""
-    line: dict[str, Any] = {"id": slot.id, "arm": slot.arm, "split": slot.split, "kind": slot.kind}
-    if slot.picture:
-        line["image"] = f"stages/{pictures[slot.picture].file}"
-    said = [{"role": message.role, "content": message.content} for message in messages(slot)]
-    return line | {"messages": said}
+    return {
+        "id": slot.id,
+        "arm": slot.arm,
+        "split": slot.split,
+        "kind": slot.kind,
+        "image": f"stages/{pictures[slot.picture].file}" if slot.picture else None,
+        "messages": [dataclasses.asdict(message) for message in messages(slot)],
+    }
