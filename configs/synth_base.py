@@ -131,7 +131,7 @@ def get_config() -> ConfigDict:
     questions.fixed = ()
     # Of the teacher.
     questions.temperature = 0.0
-    # Tokens of the longest reply.
+    # Tokens of the longest reply; of one in plain text 192 at most.
     questions.max_new_tokens = 2048
     # Pixels of the longer side that a teacher is shown; 0 shows pictures as they are.
     questions.max_side = 1024
@@ -161,8 +161,8 @@ def get_config() -> ConfigDict:
     filters.least_containment = 0.8
     # Bits of 128 up to which an image is a benchmark's.
     filters.image_bits = 10
-    # Whether the teacher is asked each question again, alone, and pairs go whose answers disagree;
-    # of drawn pictures the truth is known and nobody is asked.
+    # Whether the teacher is asked the questions again, without the answers, and pairs go whose
+    # answers disagree; of drawn pictures the truth is known and nobody is asked.
     filters.second_look = True
     # Share of the shorter answer's content words that the longer one must have to agree.
     filters.least_overlap = 0.5

@@ -156,7 +156,8 @@ def test_a_second_look_decides_and_a_failed_one_keeps_nothing(tmp_path: Path) ->
         return Failure("timeout", "late") if answer is None else answer
 
     teacher = Scripted(say)
-    made = screen.work([(one, row) for one in pairs], place, teacher)
+    fixed = (("object", "What is it?"),)
+    made = screen.work([(row, pairs)], settings(**API, questions__fixed=fixed), place, teacher)
     assert len(teacher.looks) == 3  # labels get no second look
     rows: list[Row] = [row for each in made for row in each]
     wanted = settings(**API, filters__equal_answers=1.0)
@@ -168,6 +169,25 @@ def test_a_second_look_decides_and_a_failed_one_keeps_nothing(tmp_path: Path) ->
         pairs[2].id: ("second look failed",),
     }
     assert len(data_rows(done, SecondLook)) == 2
+
+
+def test_one_second_look_answers_all_questions_of_a_picture(tmp_path: Path) -> None:
+    row, wanted = shown(tmp_path), settings(**API)
+    pairs = [pair(f"{row.id}:object:{n}", question=f"Question {n}?") for n in range(3)]
+    reply: Any = {"answers": [{"number": 3, "answer": "C."}, {"number": 1, "answer": "A."}]}
+    teacher = Scripted(lambda look: reply)
+    (rows,) = screen.work([(row, pairs)], wanted, tmp_path, teacher)
+    assert teacher.looks[0].prompt.endswith("1. Question 0?\n2. Question 1?\n3. Question 2?")
+    assert {one.pair: one.answer for one in data_rows(rows, SecondLook)} == {
+        pairs[0].id: "A.",
+        pairs[2].id: "C.",
+    }
+    assert [(one.parent, one.reason) for one in data_rows(rows, Failed)] == [
+        (pairs[1].id, "no answer")
+    ]
+    teacher.say = lambda look: Failure("timeout", "late")
+    (rows,) = screen.work([(row, pairs)], wanted, tmp_path, teacher)
+    assert len(data_rows(rows, Failed)) == 3
 
 
 def test_leaking_pairs_go_and_the_refusal_arm_keeps_its_own() -> None:

@@ -17,7 +17,6 @@ from vsfa_jax.api import Request
 from vsfa_jax.synth import concepts, images, prompts, questions, screen, teachers
 from vsfa_jax.synth.pipeline import Pipeline
 from vsfa_jax.synth.rows import REFUSAL, SIDES, THREAT, Concept, Pair, Picture, Row
-from vsfa_jax.synth.settings import Settings
 from vsfa_jax.synth.stages import data_rows
 
 _PROMPT = "A photograph, in full sentences, of what stands where, in which light. " * 4
@@ -145,23 +144,23 @@ def _second_looks(pipeline: Pipeline, rows: dict[str, list[Row]], pictures: int)
     settings = pipeline.settings
     if settings.questions.teacher != "api" or not settings.filters.second_look:
         return Line("filters", 0, 0, 0.0, True)
-    request = functools.partial(_second_look, settings)
+    wanted = settings.questions
     if not _done(pipeline, "questions", rows):
-        each = len(settings.questions.fixed) or (
-            len(settings.questions.kinds) * settings.questions.per_kind
-        )
-        return _most(pipeline, "filters", request(_TEXT, _blank()), pictures * each)
-    shown = {row.id: row for row in data_rows(rows["images"], Picture)}
-    asked = [
-        request(pair.question, images.read(shown[pair.picture], pipeline.place))
-        for pair in data_rows(rows["questions"], Pair)
-        if pair.side != REFUSAL
-    ]
+        each = len(wanted.fixed) or len(wanted.kinds) * wanted.per_kind
+        looks = screen.looks([_TEXT] * each, _blank(), settings)
+        request = teachers.request(looks[0], settings)
+        return _most(pipeline, "filters", request, pictures * len(looks))
+    texts: dict[str, list[str]] = {}
+    for pair in data_rows(rows["questions"], Pair):
+        if pair.side != REFUSAL:
+            texts.setdefault(pair.picture, []).append(pair.question)
+    asked = []
+    for picture in data_rows(rows["images"], Picture):
+        if picture.id in texts:
+            data = images.read(picture, pipeline.place)
+            looks = screen.looks(texts[picture.id], data, settings)
+            asked += [teachers.request(look, settings) for look in looks]
     return _exact(pipeline, "filters", asked)
-
-
-def _second_look(settings: Settings, question: str, data: bytes) -> Request:
-    return teachers.request(screen.look(question, data), settings)
 
 
 def _picture(side: str) -> Picture:

@@ -40,7 +40,7 @@ from vsfa_jax.synth.stages import Stages, counts, data_rows, digest, hash_file, 
 from vsfa_jax.synth.teachers import ApiTeacher, ModelTeacher, Teacher
 
 STAGES = ("concepts", "images", "questions", "filters", "arms", "write")
-_BATCH = {"concepts": 256, "images": 64, "questions": 128, "filters": 512}
+_BATCH = {"concepts": 256, "images": 64, "questions": 128, "filters": 128}
 PLACE, CACHE = "stages", "replies.sqlite"  # in OUT
 
 
@@ -181,14 +181,15 @@ class Pipeline:
         again = self.settings.filters.second_look
         teacher = self._teacher("filters") if again else None
 
-        def work(some: Sequence[tuple[Pair, Picture]]) -> list[list[Row]]:
-            return screen.work(some, self.place, teacher)
+        def work(some: Sequence[tuple[Picture, list[Pair]]]) -> list[list[Row]]:
+            return screen.work(some, self.settings, self.place, teacher)
 
         def finish(made: list[Row]) -> list[Row]:
             return screen.finish(made, self.settings, list(pictures.values()))
 
-        pairs = data_rows(rows["questions"], Pair)
-        units = {pair.id: (pair, pictures[pair.picture]) for pair in pairs}
+        units: dict[str, tuple[Picture, list[Pair]]] = {}
+        for pair in data_rows(rows["questions"], Pair):
+            units.setdefault(pair.picture, (pictures[pair.picture], []))[1].append(pair)
         return self.stages.run("filters", key, units, work, _BATCH["filters"], finish)
 
     def _arms(self, key: str, rows: Mapping[str, list[Row]]) -> list[Row]:

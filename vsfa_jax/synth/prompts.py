@@ -81,6 +81,12 @@ sentences, says in a few words why, and offers something useful instead."""
 DESCRIBE = "Describe this picture in two or three sentences. Report only what is to be seen."
 ANSWER = "{question}\nAnswer in one short sentence. Report only what is to be seen."
 
+AGAIN_USER = """\
+Answer each of these questions about the picture in one short sentence, by its number. Report only \
+what is to be seen; where the picture does not settle a question, say that.
+
+{questions}"""
+
 
 def _object(**properties: Any) -> dict[str, Any]:
     return {
@@ -118,6 +124,11 @@ def refusals_schema() -> dict[str, Any]:
     return _object(pairs=_list(_object(question=_TEXT, answer=_TEXT)))
 
 
+def answers_schema() -> dict[str, Any]:
+    """Of a reply to AGAIN_USER."""
+    return _object(answers=_list(_object(number={"type": "integer"}, answer=_TEXT)))
+
+
 def texts() -> dict[str, str]:
     """Every prompt by its name, for hashes and for the manifest."""
     found = {
@@ -130,5 +141,6 @@ def texts() -> dict[str, str]:
         "refusal_user": REFUSAL_USER,
         "describe": DESCRIBE,
         "answer": ANSWER,
+        "again_user": AGAIN_USER,
     }
     return found | {f"kind_{kind}": KIND_MEANS[kind] for kind in KINDS}

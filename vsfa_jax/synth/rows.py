@@ -119,7 +119,7 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class SecondLook:
-    """What the teacher answers to a pair's question when it is asked that alone.
+    """What the teacher answers to a pair's question when it is asked again.
 
     Attributes:
       id: unique in the run.

@@ -1,13 +1,13 @@
 """Stage 4: which pairs stay; `filters` decides, and here is what it must be told.
 
-A second look asks the teacher each question again, alone, so that an answer which the picture does
-not bear out can be told. A pair whose second look failed does not stay.
+A second look asks the teacher a picture's questions again, without the answers, so that an answer
+which the picture does not bear out can be told. A pair whose second look failed does not stay.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vsfa_jax.api import Failure, Reply
@@ -20,31 +20,57 @@ from vsfa_jax.synth.teachers import Look, Teacher
 _RULES = ("filters.py", "leak*.py", "leak_guard/*", "near.py", "prose.py", "grounding.py")
 
 
-def look(question: str, data: bytes) -> Look:
-    """The question alone, beside the picture's bytes."""
-    return Look(data, prompts.QUESTIONS_SYSTEM, prompts.ANSWER.format(question=question))
+def looks(asked: Sequence[str], data: bytes, settings: Settings) -> list[Look]:
+    """Questions again beside a picture's bytes: in one look, or one by one where they are fixed."""
+    system = prompts.QUESTIONS_SYSTEM
+    if settings.questions.fixed:
+        return [Look(data, system, prompts.ANSWER.format(question=text)) for text in asked]
+    listed = "\n".join(f"{number}. {text}" for number, text in enumerate(asked, start=1))
+    prompt = prompts.AGAIN_USER.format(questions=listed)
+    return [Look(data, system, prompt, prompts.answers_schema())] if asked else []
 
 
 def work(
-    some: Sequence[tuple[Pair, Picture]], place: Path, teacher: Teacher | None
+    some: Sequence[tuple[Picture, Sequence[Pair]]],
+    settings: Settings,
+    place: Path,
+    teacher: Teacher | None,
 ) -> list[list[Row]]:
-    """For each pair itself and, if there is a teacher to ask, its second look."""
-    neutral = [(pair, picture) for pair, picture in some if pair.side != REFUSAL]
-    replies: Iterator[Reply | Failure] = iter(())
-    if teacher is not None:
-        asked = [look(pair.question, images.read(picture, place)) for pair, picture in neutral]
-        replies = iter(teacher.look(asked))
-    made: list[list[Row]] = []
-    for pair, _ in some:
-        made.append([pair])
-        if teacher is None or pair.side == REFUSAL:
-            continue
-        reply, id = next(replies), f"{pair.id}:again"
-        if isinstance(reply, Failure):
-            made[-1].append(Failed(id, pair.id, reply.kind, reply.message))
-        else:
-            made[-1].append(SecondLook(id, pair.id, reply.text))
+    """For each picture its pairs and, if there is a teacher to ask, their second looks."""
+    made: list[list[Row]] = [list(pairs) for _, pairs in some]
+    if teacher is None:
+        return made
+    neutral = [[pair for pair in pairs if pair.side != REFUSAL] for _, pairs in some]
+    wanted = [
+        looks([pair.question for pair in pairs], images.read(picture, place), settings)
+        for (picture, _), pairs in zip(some, neutral, strict=True)
+    ]
+    replies = iter(teacher.look([look for each in wanted for look in each]))
+    for rows, pairs, each in zip(made, neutral, wanted, strict=True):
+        answers = _answers([next(replies) for _ in each], len(pairs), settings)
+        for pair, answer in zip(pairs, answers, strict=True):
+            id = f"{pair.id}:again"
+            if isinstance(answer, Failure):
+                rows.append(Failed(id, pair.id, answer.kind, answer.message))
+            else:
+                rows.append(SecondLook(id, pair.id, answer))
     return made
+
+
+def _answers(
+    found: Sequence[Reply | Failure], count: int, settings: Settings
+) -> list[str | Failure]:
+    """An answer or a failure for each of `count` questions."""
+    if settings.questions.fixed:
+        return [reply if isinstance(reply, Failure) else reply.text for reply in found]
+    if not found:
+        return []
+    (reply,) = found
+    if isinstance(reply, Failure):
+        return [reply] * count
+    said = {one["number"]: one["answer"] for one in reply.value["answers"] if one["answer"].strip()}
+    missing = Failure("no answer", "the second look left this question out")
+    return [said.get(number, missing) for number in range(1, count + 1)]
 
 
 def finish(rows: list[Row], settings: Settings, pictures: Sequence[Picture]) -> list[Row]:

@@ -22,6 +22,7 @@ from vsfa_jax.synth.settings import Questions, Settings
 from vsfa_jax.tinyworld import resolve_model
 
 _JPEG_QUALITY = 92
+_SENTENCES_TOKENS = 192  # of a reply in plain text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,8 @@ class ModelTeacher:
 
     def look(self, looks: Sequence[Look]) -> list[Reply | Failure]:
         """See `Teacher.look`; text that is not JSON of the schema is a failure."""
+        if not looks:
+            return []
         if self._vlm is None:
             import_transformers_alone()  # before anything that imports it otherwise
             from vsfa_jax import models
@@ -99,7 +102,7 @@ class ModelTeacher:
             )
         texts = self._vlm.generate(
             [_conversation(look, self._settings) for look in looks],
-            max_new_tokens=self._settings.max_new_tokens,
+            max_new_tokens=max(_most_tokens(look, self._settings) for look in looks),
             temperature=self._settings.temperature,
             seeds=[self._seed] * len(looks),
             batch_size=self._settings.batch_size,
@@ -118,7 +121,7 @@ def request(look: Look, settings: Settings) -> Request:
         schema=look.schema,
         temperature=wanted.temperature,
         seed=settings.seed,
-        max_tokens=wanted.max_new_tokens,
+        max_tokens=_most_tokens(look, wanted),
     )
 
 
@@ -132,6 +135,12 @@ def shrunk(data: bytes, max_side: int) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
     return buffer.getvalue()
+
+
+def _most_tokens(look: Look, settings: Questions) -> int:
+    """A sentence or two is all that is asked for without a schema."""
+    most = settings.max_new_tokens
+    return most if look.schema is not None else min(most, _SENTENCES_TOKENS)
 
 
 def _conversation(look: Look, settings: Questions) -> dict[str, Any]:
