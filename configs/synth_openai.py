@@ -11,7 +11,7 @@ Another painter has its own address and key: Seedream on Ark by
 --config.painter.key_variable=ARK_API_KEY --config.images.model=MODEL and
 --config.images.extra='{"response_format": "b64_json"}'. What it should show: the dry run's sum
 before anything is paid, then a set of about 40 threats, each with its neutral counterpart. The
-prices are examples of 2026-11: set your own. It has been run against a local server only.
+prices are examples: set those of your contract. It has been run against a local server only.
 """
 
 from ml_collections import ConfigDict
@@ -28,6 +28,7 @@ def get_config() -> ConfigDict:
     config.concepts.limit = 40
     config.images.source = "api"
     config.images.model = "gpt-image-1-mini"
+    config.images.extra = '{"quality": "medium"}'
     config.images.per_prompt = 2
     config.images.licence = "other"
     config.images.least_side = 256
@@ -37,6 +38,6 @@ def get_config() -> ConfigDict:
     config.prices = (
         ("gpt-4o-mini", 0.15, 0.6, 0.0),
         ("gpt-4o", 2.5, 10.0, 0.0),
-        ("gpt-image-1-mini", 2.0, 8.0, 0.011),
+        ("gpt-image-1-mini", 0.0, 0.0, 0.011),
     )
     return config

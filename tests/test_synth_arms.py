@@ -176,10 +176,16 @@ def test_the_seed_decides_and_nothing_else() -> None:
 
 def test_no_description_no_text_only() -> None:
     pairs = [dataclasses.replace(pair, description="") for pair in make_pairs()]
-    with pytest.raises(DataError, match="no question about a threat is left"):
+    with pytest.raises(DataError, match="no threat question is left"):
         arrange_all(pairs)
     names: Any = ("threat", "neutral", "shuffled")
     assert {slot.arm for slot in arrange_all(pairs, names=names)} == set(names)
+
+
+@pytest.mark.parametrize("side", ["threat", "neutral", "refusal"])
+def test_an_arm_without_questions_is_named(side: str) -> None:
+    with pytest.raises(DataError, match=f"arms: no {side} question is left"):
+        arrange_all([pair for pair in make_pairs() if pair.side != side])
 
 
 def test_tokens_are_counted_by_the_named_tokenizer() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from loopback import Answer, Loopback, refuse, say, show
 from synth_rows import photo, settings
+from test_synth_images import fill
 
 from configs import synth_tiny
 from vsfa_jax.core import config
@@ -328,11 +329,9 @@ def test_bounds_stop_a_run_and_another_call_goes_on(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_model_of_our_own_can_teach(tmp_path: Path) -> None:
     place = tmp_path / "mine"
-    for side in ("threat", "neutral"):
-        for number in range(4):
-            (place / side).mkdir(parents=True, exist_ok=True)
-            data = photo(10 * number + (side == "threat"))
-            (place / side / f"{number}.png").write_bytes(data)
+    fill(place)  # twenty mixed files, and traps
+    for name in ("2", "cmyk", "inner", "moving", "palette"):
+        (place / "neutral" / f"{name}.png").write_bytes(photo(100 + len(name)))
     wanted = settings(
         concepts__source="folder",
         images__source="folder",
@@ -350,5 +349,7 @@ def test_a_model_of_our_own_can_teach(tmp_path: Path) -> None:
         arms__token_difference=0.5,
     )
     made = run(tmp_path / "out", wanted)
+    assert made["stages"]["images"]["counts"]["Picture"] == 16
+    assert made["stages"]["images"]["counts"]["reasons"]["archive"] == 2
     assert {"threat", "neutral", "shuffled"} == set(made["records"]["train"])
     assert write.FOLDER in next(iter(made["files"]))

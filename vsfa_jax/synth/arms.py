@@ -42,11 +42,12 @@ def arrange(pairs: Sequence[Pair], settings: Arms, seed: int, count: Count) -> l
     """
     if "text_only" in settings.names or "mixed" in settings.names:
         pairs = [pair for pair in pairs if pair.side != THREAT or pair.description]
-    if not any(pair.side == THREAT for pair in pairs):
-        raise DataError(
-            "arms: no question about a threat is left, with a description where text_only or mixed "
-            "wants one; stages/filters.jsonl has each with its reasons"
-        )
+    for side in [*_sides(settings), *({REFUSAL} & set(settings.names))]:
+        if not any(pair.side == side for pair in pairs):
+            raise DataError(
+                f"arms: no {side} question is left, with a description where text_only or mixed "
+                "wants one; stages/filters.jsonl has each with its reasons"
+            )
     whole = set.intersection(
         *({pair.group for pair in pairs if pair.side == side} for side in _sides(settings))
     )  # a group that has lost one side to the filters can be trained on, not held out
