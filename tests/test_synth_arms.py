@@ -12,7 +12,7 @@ from synth_rows import pair, settings
 
 from vsfa_jax.core.errors import DataError
 from vsfa_jax.synth import balance, tokens
-from vsfa_jax.synth.arms import arrange, choose_groups, permute
+from vsfa_jax.synth.arms import arrange, choose_groups, in_words_of, permute
 from vsfa_jax.synth.rows import Pair, Slot
 from vsfa_jax.synth.settings import ARMS, Arms
 
@@ -155,6 +155,11 @@ def test_shuffled_keeps_answers_and_mixed_halves_every_kind() -> None:
         for split in ("train", "validation"):
             here = [s for s in by_arm["mixed"].values() if (s.kind, s.split) == (kind, split)]
             assert abs(sum(bool(s.picture) for s in here) * 2 - len(here)) <= 1
+
+
+def test_braces_in_a_description_are_text() -> None:
+    one = pair("g:0:object", question="A {description}?", description="A {question} mark.")
+    assert in_words_of(one, "{description} {question}") == "A {question} mark. A {description}?"
 
 
 def test_few_refusals_make_every_arm_smaller() -> None:

@@ -91,6 +91,11 @@ def test_a_setting_makes_anew_what_depends_on_it(tmp_path: Path) -> None:
     run(tmp_path, tiny(arms__spare=0.3))
     changed = {stage for stage, at in times().items() if at != before[stage]}
     assert changed == {"arms"}
+    for name in ("records.jsonl", f"{write.FOLDER}/dataset_info.json"):
+        made = json.loads((tmp_path / "manifest.json").read_text())
+        (tmp_path / name).unlink()
+        assert run(tmp_path, tiny(arms__spare=0.3))["content_sha256"] == made["content_sha256"]
+        assert (tmp_path / name).exists()
     before = times()
     run(tmp_path, tiny(arms__spare=0.3, questions__per_kind=1))
     changed = {stage for stage, at in times().items() if at != before[stage]}

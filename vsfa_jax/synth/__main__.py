@@ -14,6 +14,7 @@ from absl import flags
 
 from vsfa_jax.core import main as entry
 from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core.workdir import is_url
 from vsfa_jax.synth import estimate
 from vsfa_jax.synth.pipeline import STAGES, Options, Pipeline
 from vsfa_jax.synth.settings import Settings
@@ -37,6 +38,8 @@ def main(
 ) -> None:
     """The command line."""
     folder = Path(out)
+    if is_url(out):
+        raise ConfigError(f"--out: found {out}, wanted a folder of this machine")
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"--out: found a file at {folder}, wanted a folder or a new path")
     pipeline = Pipeline(settings, folder, Options(budget_usd, limit, only, retry_failed))

@@ -17,6 +17,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from vsfa_jax.core.errors import DataError
@@ -214,11 +215,16 @@ def _slots(
             answer=pair.answer,
         )
         if pair.id in in_words:
-            text = settings.text_template.replace("{description}", pair.description)
-            text = text.replace("{question}", pair.question)
+            text = in_words_of(pair, settings.text_template)
             slot = dataclasses.replace(slot, picture="", question=text)
         made.append(slot)
     return made
+
+
+def in_words_of(pair: Pair, template: str) -> str:
+    """The question with the description in the picture's place; braces in either stay."""
+    words = {"{description}": pair.description, "{question}": pair.question}
+    return re.sub("{description}|{question}", lambda found: words[found[0]], template)
 
 
 def _order(seed: int, purpose: str, id: str) -> bytes:

@@ -96,8 +96,8 @@ def request(source: Source, settings: Settings) -> Request | None:
         categories=", ".join(wanted.categories),
         least=prompts.LEAST_PROMPTS,
         most=prompts.MOST_PROMPTS,
-        id=source.id,
-        title=source.title if isinstance(source, Abstract) else "",
+        id=_inert(source.id),
+        title=_inert(source.title) if isinstance(source, Abstract) else "",
         text=_inert(source.text if isinstance(source, Abstract) else source.name),
     )
     if isinstance(source, Wish):

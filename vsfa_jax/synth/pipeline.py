@@ -18,7 +18,7 @@ from typing import Any
 from absl import logging
 
 from vsfa_jax.api.replies import PASSING
-from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core.errors import ConfigError, DataError
 from vsfa_jax.synth import (
     arms,
     balance,
@@ -216,8 +216,8 @@ class Pipeline:
             if before["stages"]["write"]["key"] == key and write.files(self.out) == before["files"]:
                 logging.info("write: as before, %s", before["content_sha256"])
                 return dict(before)
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # none yet, or one that was not written to its end
+        except (OSError, ValueError, KeyError, TypeError, DataError) as error:
+            logging.info("write: anew, for it is not whole: %s", error)
         path.unlink(missing_ok=True)
         measured = balance.measure(
             slots, tokens.counter(settings.arms.tokenizer), settings.arms.tokenizer
