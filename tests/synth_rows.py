@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from configs import synth_base
-from vsfa_jax.core import config
+from vsfa_jax.core import schema
 from vsfa_jax.synth.rows import Pair, Picture
 from vsfa_jax.synth.settings import Settings
 
@@ -20,7 +20,7 @@ def settings(**values: Any) -> Settings:
     for name, value in values.items():
         section, _, key = name.rpartition("__")
         (tree[section] if section else tree)[key] = value
-    return config.load(tree, Settings)
+    return schema.load(tree, Settings)
 
 
 def pair(id: str, **changed: Any) -> Pair:

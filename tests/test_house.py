@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from vsfa_jax.core import config
+from vsfa_jax.core import config, schema
 from vsfa_jax.synth.settings import Settings as SynthSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -237,18 +237,18 @@ def test_modules_have_docstrings_and_functions_type_hints() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_every_config_builds(path: Path) -> None:
     module = importlib.import_module(f"configs.{path.stem}")
-    schema = SynthSettings if path.stem.startswith("synth_") else config.Settings
-    settings = config.load(module.get_config(), schema)
-    assert config.load(config.to_dict(settings), schema) == settings
-    if path.name != Path(schema.BASE).name:
+    kind = SynthSettings if path.stem.startswith("synth_") else config.Settings
+    settings = schema.load(module.get_config(), kind)
+    assert schema.load(schema.to_dict(settings), kind) == settings
+    if path.name != Path(kind.BASE).name:
         assert f"--config=configs/{path.name}" in (module.__doc__ or ""), "opens with its command"
 
 
-@pytest.mark.parametrize("schema", [config.Settings, SynthSettings], ids=lambda one: one.BASE)
-def test_base_documents_every_key(schema: type) -> None:
+@pytest.mark.parametrize("kind", [config.Settings, SynthSettings], ids=lambda one: one.BASE)
+def test_base_documents_every_key(kind: type) -> None:
     names = {"config": "", "evaluation": "eval.", "described": "set."}
     documented, commented = set(), False
-    lines = (ROOT / schema.BASE).read_text().splitlines()
+    lines = (ROOT / kind.BASE).read_text().splitlines()
     for line in lines:
         if line.strip().startswith("#"):
             commented = True
@@ -258,7 +258,7 @@ def test_base_documents_every_key(schema: type) -> None:
                 documented.add(section + found[2])
         else:
             commented = False
-    assert documented == set(config.keys(schema))
+    assert documented == set(schema.keys(kind))
 
 
 def readme_commands() -> list[str]:

@@ -18,7 +18,7 @@ from synth_rows import photo, settings
 from test_synth_images import fill
 
 from configs import synth_tiny
-from vsfa_jax.core import config
+from vsfa_jax.core import schema
 from vsfa_jax.core.errors import ConfigError, OutOfBudgetError
 from vsfa_jax.data.sources import open_source
 from vsfa_jax.synth import balance, estimate, write
@@ -36,7 +36,7 @@ def tiny(**values: Any) -> Settings:
     for name, value in values.items():
         section, _, key = name.rpartition("__")
         (tree[section] if section else tree)[key] = value
-    return config.load(tree, Settings)
+    return schema.load(tree, Settings)
 
 
 def run(out: Path, wanted: Settings, **options: Any) -> dict[str, Any]:

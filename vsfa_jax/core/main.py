@@ -15,6 +15,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from vsfa_jax.core import config, processes
+from vsfa_jax.core import schema as schemas
 from vsfa_jax.core.errors import ConfigError, StoppedError, TrainingError, UserError
 from vsfa_jax.core.workdir import Workdir, is_url
 
@@ -82,7 +83,7 @@ def _call(
     try:
         if holders is not None:
             given: list[object] = (
-                [] if schema is None else [config.load(flags.FLAGS.config, schema)]
+                [] if schema is None else [schemas.load(flags.FLAGS.config, schema)]
             )
             main(*given, **{name: holder.value for name, holder in holders.items()})
         elif distributed:
@@ -177,7 +178,7 @@ def _parse(arguments: Sequence[str], schema: type) -> list[str]:
         arguments = _find_config(arguments)
         rest: list[str] = flags.FLAGS(arguments)
     except (KeyError, AttributeError):
-        unknown = _unknown_key(arguments, config.keys(schema))
+        unknown = _unknown_key(arguments, schemas.keys(schema))
         if unknown is None:
             raise
         sys.exit(_fail(unknown, 2))
@@ -217,7 +218,7 @@ def _unknown_key(arguments: Sequence[str], known: Sequence[str]) -> ConfigError 
         name = argument.lstrip("-").partition("=")[0].removeprefix("no")
         key = name.removeprefix("config.")
         if argument.startswith("-") and key not in (name, *known):
-            return ConfigError(f"--config.{key}: no such key{config.nearest(key, known)}")
+            return ConfigError(f"--config.{key}: no such key{schemas.nearest(key, known)}")
     return None
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import vsfa_jax
-from vsfa_jax.core import config
 from vsfa_jax.core.paths import write_atomic, write_json
+from vsfa_jax.core.schema import to_dict
 from vsfa_jax.synth import balance as balances
 from vsfa_jax.synth import prompts, write
 from vsfa_jax.synth.rows import Picture, Slot
@@ -88,7 +88,7 @@ def manifest(
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in packages},
         },
-        "settings": json.loads(json.dumps(config.to_dict(settings))),  # lists for tuples
+        "settings": json.loads(json.dumps(to_dict(settings))),  # lists for tuples
         "seed": settings.seed,
         "prompts": {name: hash_json(text) for name, text in prompts.texts().items()},
         "models": {

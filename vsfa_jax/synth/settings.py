@@ -6,7 +6,8 @@ import dataclasses
 import json
 from typing import Annotated
 
-from vsfa_jax.core.config import (
+from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core.schema import (
     Count,
     CountOrOff,
     Fraction,
@@ -15,7 +16,6 @@ from vsfa_jax.core.config import (
     Seed,
     Within,
 )
-from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.data.record import IMAGE_MARK
 from vsfa_jax.synth.rows import KINDS
 
