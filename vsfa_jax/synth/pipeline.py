@@ -217,7 +217,8 @@ class Pipeline:
                 logging.info("write: as before, %s", before["content_sha256"])
                 return dict(before)
         except (OSError, ValueError, KeyError, TypeError, DataError) as error:
-            logging.info("write: anew, for it is not whole: %s", error)
+            if path.exists():
+                logging.info("write: anew, for it is not whole: %s", error)
         path.unlink(missing_ok=True)
         measured = balance.measure(
             slots, tokens.counter(settings.arms.tokenizer), settings.arms.tokenizer
