@@ -42,6 +42,7 @@ ROOMS = (
     ("tinyworld",),
     ("benchmarks",),
     ("judges",),
+    ("synth",),
 )
 FORBIDDEN = {"torch", "tensorflow", "peft"}
 LIFTED = {
