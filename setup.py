@@ -43,6 +43,7 @@ setup(
         "vsfa_jax": ["templates/*"],
         "vsfa_jax.kernels.attention": ["*.json"],
         "vsfa_jax.models": ["*/*/*.json"],
+        "vsfa_jax.synth": ["leak_guard/*"],
         "vsfa_jax.tinyworld": ["base/*/*"],
     },
     install_requires=[
