@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,16 +78,28 @@ class StoredSource:
         return self[index]
 
     def _row(self, number: int) -> dict[str, Any]:
-        """A row as tfds yields it; ArrayRecord reports a damaged file by a RuntimeError."""
-        try:
-            return self._rows[number]
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DataError(f"{self._where}: row {number} cannot be read: {error}") from error
+        return _read_row(self._rows, number, self._where)
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """See `Source.fingerprint`; reads every record of the arm."""
         return records.fingerprint(self[i].digest() for i in range(len(self)))
+
+
+def arms_of(path: Path | str) -> dict[str, dict[str, int]]:
+    """How many records a stored set has of each arm, by split.
+
+    Raises:
+      DataError: as `open_source`.
+    """
+    directory = find_set(Path(path))
+    builder = _builder(directory)
+    found = {}
+    for split in builder.info.splits:
+        rows, where = _rows(builder, split, directory), f"{directory}, split {split!r}"
+        arms = (_text(_read_row(rows, i, where)["arm"]) for i in range(len(rows)))
+        found[split] = dict(sorted(collections.Counter(arms).items()))
+    return found
 
 
 def open_source(path: Path | str, split: str = "train", arm: str = DEFAULT_ARM) -> StoredSource:
@@ -102,6 +115,12 @@ def open_source(path: Path | str, split: str = "train", arm: str = DEFAULT_ARM) 
         records than the set's own description says, as a truncated one does.
     """
     directory = find_set(Path(path))
+    rows = _rows(_builder(directory), split, directory)
+    return StoredSource(rows, arm, where=f"{directory}, split {split!r}")
+
+
+def _builder(directory: Path) -> Any:
+    """The set's own description of itself, checked to be of our records."""
     try:
         builder = tfds.builder_from_directory(str(directory))
     except (OSError, ValueError, KeyError, ParseError) as error:
@@ -112,16 +131,29 @@ def open_source(path: Path | str, split: str = "train", arm: str = DEFAULT_ARM) 
             f"{directory}: records of {sorted(found)}; wanted {sorted(FEATURES)}, "
             "as `python -m vsfa_jax.data.build` writes them"
         )
+    return builder
+
+
+def _rows(builder: Any, split: str, directory: Path) -> Any:
+    """The rows of a split, whose files hold as many as they should."""
     name = split.split("[")[0]
     if name not in builder.info.splits:
         known = ", ".join(sorted(builder.info.splits))
         raise DataError(f"{directory}: no split {name!r}; wanted one of {known}")
     _check_shards(builder.info.splits[name], directory)
     try:
-        rows = builder.as_data_source(split, decoders={"images": Encoded()})
+        return builder.as_data_source(split, decoders={"images": Encoded()})
     except (AssertionError, ValueError) as error:
         raise DataError(f"{directory}: split {split!r} cannot be read: {error}") from error
-    return StoredSource(rows, arm, where=f"{directory}, split {split!r}")
+
+
+def _read_row(rows: Any, number: int, where: str) -> dict[str, Any]:
+    """A row as tfds yields it; ArrayRecord reports a damaged file by a RuntimeError."""
+    try:
+        row: dict[str, Any] = rows[number]
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{where}: row {number} cannot be read: {error}") from error
+    return row
 
 
 def find_set(path: Path) -> Path:

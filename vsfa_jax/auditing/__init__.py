@@ -1,0 +1,1 @@
+"""What `python -m vsfa_jax.audit` shows of a set: contents, packing, examples, and their page."""
