@@ -28,11 +28,6 @@ from vsfa_jax.core.paths import write_atomic
 from vsfa_jax.input import encoder
 
 DEFAULT_CONFIG = "configs/tiny.py"
-_DATA = flags.DEFINE_string("data", None, "The set: its folder, or tinyworld/WORLD.")
-_OUT = flags.DEFINE_string("out", None, "The page, an .html file.")
-_ROWS = flags.DEFINE_integer(
-    "rows", 200, "The most records that are shown.", lower_bound=1, upper_bound=page.MAX_ROWS
-)
 
 
 def audit(settings: Settings, rows: int) -> str:
@@ -98,14 +93,14 @@ def facts(settings: Settings, processor: Any, parts: list[contents.Part]) -> dic
 
 
 def main(settings: Settings, workdir: Path | None) -> None:
-    """The command line."""
-    path, out = str(_DATA.value), Path(str(_OUT.value))
+    """Runs under `core.main`; a workdir has nothing to say here."""
+    chosen = flags.FLAGS
+    out = Path(chosen.out)
     if out.suffix != ".html" or out.is_dir():
         raise ConfigError(f"--out: found {out}, wanted an .html file")
-    data = dataclasses.replace(settings.data, path=path)
-    text = audit(dataclasses.replace(settings, data=data), _ROWS.value)
+    data = dataclasses.replace(settings.data, path=chosen.data)
+    text = audit(dataclasses.replace(settings, data=data), chosen.rows)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out, text)
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error.strerror}") from error
@@ -114,7 +109,9 @@ def main(settings: Settings, workdir: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["data", "out"])
+    flags.DEFINE_string("data", None, "The set: its folder, or tinyworld/WORLD.", required=True)
+    flags.DEFINE_string("out", None, "The page to write, an .html file.", required=True)
+    flags.DEFINE_integer("rows", 200, "The most records shown.", 1, page.MAX_ROWS)
     if not any(argument.lstrip("-").split("=")[0] == "config" for argument in sys.argv[1:]):
         sys.argv.append(f"--config={DEFAULT_CONFIG}")
     entry.run(main, workdir_is_optional=True)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ class Part:
       kinds: of each record, in order.
       num_images: distinct ones; in the embedded world all, for each is drawn anew.
       answer_tokens: [N] int64, tokens of what the assistant says.
+      unknown: share of those that the tokenizer has no token for.
       hits: what the leak guard finds.
     """
 
@@ -74,6 +75,7 @@ class Part:
     kinds: tuple[str, ...]
     num_images: int
     answer_tokens: np.ndarray
+    unknown: float
     hits: tuple[Hit, ...]
 
     @property
@@ -129,8 +131,14 @@ def _part(settings: Settings, split: str, processor: Any, stated: Mapping[str, s
         kinds=tuple(kinds),
         num_images=len(images if isinstance(source, tinyworld.WorldSource) else set(images)),
         answer_tokens=np.array([len(ids) for ids in tokens], np.int64),
+        unknown=_unknown(tokens, processor.tokenizer.unk_token_id),
         hits=tuple(hits),
     )
+
+
+def _unknown(tokens: Sequence[Sequence[int]], mark: int | None) -> float:
+    total = sum(len(ids) for ids in tokens)
+    return sum(list(ids).count(mark) for ids in tokens) / total if total and mark else 0.0
 
 
 def _hits(id: str, messages: tuple[Message, ...]) -> Iterator[Hit]:

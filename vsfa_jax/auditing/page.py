@@ -105,6 +105,7 @@ def _row(part: Part, packing: charts.Packing | None) -> dict[str, Any]:
         "hits": len(part.hits),
         "labelled": part.arm in LABELLED_ARMS,
         "fault": part.fault,
+        "unknown": part.unknown,
     }
 
 
