@@ -65,10 +65,11 @@ _NO_NAMES = frozenset({"I", "You", "One", "We"})
 # Marks of somebody who speaks, in an answer that might be nothing but text of the picture.
 _SPEAKS = re.compile(
     r"\b(?:i|we|you|sorry|because|therefore|so|it is|this is|should|must|one|people|everyone|"
-    r"means?|advisable|recommended|important|best|wise|which)\b"
+    r"means?|meaning|may|might|could|advisable|recommended|important|best|wise|which)\b"
 )
 _TOLD = re.compile(r"\b(?:written|printed|painted|there (?:is|are))\b")
 _GOES_ON = re.compile(r"[,-] ?(?:and|so|which|meaning|because|therefore|you|it|as|indicating)\b.*")
+_MOST_READ = 10  # words of an unquoted answer that may be nothing but text of the picture
 _BEFORE, _AFTER = 90, 40  # characters around a quotation in which what carries it is looked for
 
 
@@ -142,7 +143,8 @@ def _mask(sentence: str, asks_text: bool, read_out: bool) -> str:
     sentence = sentence.lower().strip(" .!?\"'()")
     for pattern, plain in _CONTRACTIONS:
         sentence = pattern.sub(plain, sentence)
-    if read_out and not _SPEAKS.search(sentence):
+    is_short = len(sentence.split()) <= _MOST_READ
+    if read_out and is_short and not _SPEAKS.search(sentence):
         return _TEXT
     for pattern in rules.neutral:
         sentence = pattern.sub(_MASK, sentence)
