@@ -64,12 +64,12 @@ _NAME = re.compile(
 _NO_NAMES = frozenset({"I", "You", "One", "We"})
 # Marks of somebody who speaks, in an answer that might be nothing but text of the picture.
 _SPEAKS = re.compile(
-    r"\b(?:i|we|you|sorry|because|therefore|so|it is|this is|should|must|one|people|everyone|"
-    r"means?|meaning|may|might|could|advisable|recommended|important|best|wise|which)\b"
+    r"\b(?:i|we|you|sorry|because|therefore|so|it is|this is|that is|should|must|one|people|"
+    r"everyone|means?|meaning|may|might|could|advisable|recommended|important|best|wise|which)\b"
 )
 _TOLD = re.compile(r"\b(?:written|printed|painted|there (?:is|are))\b")
 _GOES_ON = re.compile(r"[,-] ?(?:and|so|which|meaning|because|therefore|you|it|as|indicating)\b.*")
-_MOST_READ = 10  # words of an unquoted answer that may be nothing but text of the picture
+_MOST_READ = 8  # words of an unquoted answer that may be nothing but text of the picture
 _BEFORE, _AFTER = 90, 40  # characters around a quotation in which what carries it is looked for
 
 
