@@ -24,7 +24,12 @@ def sentences(name: str) -> Iterator[tuple[bool, str, str]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("leak_sentences.tsv", 100), ("leak_sentences_later.tsv", 400)]
+    ("name", "least"),
+    [
+        ("leak_sentences.tsv", 100),
+        ("leak_sentences_later.tsv", 400),
+        ("leak_sentences_unseen.tsv", 100),
+    ],
 )
 def test_precision_and_recall(name: str, least: int) -> None:
     rows = list(sentences(name))
