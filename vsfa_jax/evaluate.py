@@ -42,6 +42,10 @@ from vsfa_jax.provenance import check_workdir, manifest, settings_of_run
 from vsfa_jax.restore import Trained, restore
 from vsfa_jax.table_text import as_text
 
+FACTS = (
+    *("workdir", "base model", "checkpoint", "trained on", "trained", "benchmarks", "modes"),
+    *("defences", "judges", "cases", "decoding", "program"),
+)
 CACHE = "judged.sqlite"  # what judges were asked, in the workdir
 
 
@@ -137,6 +141,7 @@ def rejudge(
         if answer.model in own or answer.model.startswith(tables.BASE + defences.MARK)
     ]
     made = {**table["made"], "judges": identity["judges"]}
+    made = {name: made[name] for name in FACTS if name in made}
     found = judge(settings, workdir, cases, said, made, identity, others)
     findings.write(directory, found, other_steps(directory, identity))
     return as_text(found.rows, max_depth=1)
