@@ -8,10 +8,11 @@ import pytest
 from wired_evaluation import Oracle, wired
 
 from configs import tiny
-from vsfa_jax import benchmarks, evaluate, findings
+from vsfa_jax import benchmarks, evaluate, findings, provenance
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, OutOfQuotaError, UnjudgedError
 from vsfa_jax.core.workdir import Workdir
+from vsfa_jax.manifest import Manifest
 
 __all__ = ["wired"]  # a fixture
 
@@ -105,7 +106,7 @@ def test_judging_again_needs_no_model(wired, settings, tmp_path, monkeypatch):
 
 
 def test_what_was_judged_and_paid_is_not_asked_again(wired, settings, tmp_path, monkeypatch):
-    monkeypatch.setenv("OPENAI_API_KEY", "a key")
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
 
     def poor(body, number):
         return (
@@ -161,6 +162,20 @@ def test_more_unjudged_than_the_limit_ends_with_status_1_and_a_table(
     assert whole(table, "asr")["rates"]["base"]["judged"] == 7
     assert "1 of 8 answers" in (tmp_path / "eval/main/report.html").read_text()
     evaluate.main(changed(settings, max_unjudged=0.125), Workdir(tmp_path))
+
+
+@pytest.mark.parametrize("part", ["base_weights", "template", "resolution"])
+def test_a_run_of_another_base_template_or_resolution_is_refused_by_name(
+    wired, settings, tmp_path, monkeypatch, part
+):
+    own = Manifest("", "", "template", "resolution", "base", "code")
+    monkeypatch.setattr(evaluate, "check_workdir", provenance.check_workdir)
+    monkeypatch.setattr(provenance, "manifest", lambda settings, assembly, inputs: own)
+    dataclasses.replace(own, **{part: "theirs"}).write(tmp_path)
+    monkeypatch.setattr(Oracle, "generate", None)  # nothing is asked
+    with pytest.raises(CheckpointError, match=f"made from other parts: {part} is theirs, wanted"):
+        evaluate.evaluate(settings, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
 def test_other_workdirs_are_rows_of_one_table(wired, settings, tmp_path):

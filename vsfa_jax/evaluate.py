@@ -117,13 +117,15 @@ def rejudge(
     """Judges the answers of an evaluation that came to its end again, and writes the rest anew.
 
     Neither a model nor the run's checkpoint is needed, and what was paid for is not paid again.
-    Returns and raises as `evaluate`.
+    Rows of baselines are there only if they are given again. Returns and raises as `evaluate`.
 
     Raises:
       CheckpointError: there is no such evaluation, or it is of other cases.
     """
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
+    if jax.process_index() > 0:
+        return ""
     table, cases = findings.read_table(directory), load_cases(options)
     judging.all_judges(options, cases)
     before, now = table["identity"].get("case_set_hash"), case_set_hash(cases)
