@@ -2,6 +2,11 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import loopback
 import pytest
@@ -142,6 +147,41 @@ def test_what_was_judged_and_paid_is_not_asked_again(wired, settings, tmp_path, 
     assert kappas["attack", ""] == kappas["attack", "tinyworld"] == 1.0
     page = (folder / "report.html").read_text()
     assert "Do the judges agree?" in page and "rules, api" in page
+
+
+@pytest.mark.slow
+def test_an_evaluation_that_is_killed_while_it_judges_asks_nothing_twice(tmp_path):
+    root = Path(__file__).resolve().parents[1]
+    paths = os.pathsep.join([str(root), str(root / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"}
+
+    def slow(body, number):
+        return dataclasses.replace(agree(body, number), delay_s=0.1)
+
+    with loopback.Loopback(slow) as server:
+        command = [sys.executable, "tests/judged_evaluation.py", server.url, str(tmp_path)]
+        process = subprocess.Popen(command, cwd=root, env=environment)
+        deadline = time.monotonic() + 120
+        while len(server.answered) < 15:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        folder = tmp_path / "eval" / "main"
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "answered.jsonl",
+            "answers.jsonl",
+        ]
+        before = [json.dumps(body) for body in server.bodies]
+        server.forget(agree)
+        done = subprocess.run(
+            command, cwd=root, env=environment, check=True, capture_output=True, text=True
+        )
+        after = [json.dumps(body) for body in server.bodies]
+    assert done.stdout.split()[-1] == "0", "no answer is asked for again"
+    assert len(set(after)) == len(after) > 20
+    assert len(set(before) & set(after)) <= 4  # what was under way, or not yet on the disk
+    assert read_table(tmp_path)["agreement"]
 
 
 def test_more_unjudged_than_the_limit_ends_with_status_1_and_a_table(

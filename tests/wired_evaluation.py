@@ -40,6 +40,11 @@ def settings():
 @pytest.fixture
 def wired(monkeypatch, cases):
     """Replaces all that an evaluation needs of a run."""
+    return replace_models(monkeypatch, cases)
+
+
+def replace_models(monkeypatch, cases):
+    """The same outside a test."""
     assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
     monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
     monkeypatch.setattr(evaluate, "settings_of_run", lambda settings, workdir: settings)
