@@ -76,6 +76,14 @@ def test_a_defence_is_a_row_beside_the_base(wired, settings, tmp_path, cases):
         evaluate.evaluate(changed(settings, defences=("ecos",)), tmp_path)
 
 
+def test_a_judge_that_lacks_a_setting_is_refused_before_anything_is_asked(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluate, "assemble", None)
+    with pytest.raises(ConfigError, match=r"judge\.path"):
+        evaluate.evaluate(changed(settings, judges=("own", "local")), tmp_path)
+
+
 def test_a_bare_checkpoint_has_no_tuned_row(wired, settings, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "settings_of_run", None)
     monkeypatch.setattr(evaluate, "restore", None)

@@ -76,7 +76,7 @@ def evaluate(
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
     cases = load_cases(options)
-    judging.all_judges(options, cases)
+    check_judges(settings, workdir, cases)
     rows = {f"{tables.BASE}{defences.MARK}{name}": name for name in options.defences}
     if options.tuned:
         settings = settings_of_run(settings, workdir.folder)
@@ -127,7 +127,7 @@ def rejudge(
     if jax.process_index() > 0:
         return ""
     table, cases = findings.read_table(directory), load_cases(options)
-    judging.all_judges(options, cases)
+    check_judges(settings, workdir, cases)
     before, now = table["identity"].get("case_set_hash"), case_set_hash(cases)
     if before != now:
         raise CheckpointError(
@@ -203,6 +203,22 @@ def identity_of(
     }
 
 
+def judge_settings(settings: config.Settings, workdir: Workdir) -> config.JudgeSettings:
+    """What judges are told, the place of their replies filled in."""
+    cache = settings.judge.cache or str(workdir.folder / CACHE)
+    return dataclasses.replace(settings.judge, cache=cache)
+
+
+def check_judges(settings: config.Settings, workdir: Workdir, cases: Sequence[Case]) -> None:
+    """Opens every judge, so that a wrong setting is found before anything is answered.
+
+    Raises:
+      ConfigError: there is no such judge, or it lacks a setting.
+    """
+    for name in judging.all_judges(settings.eval, cases):
+        judges.find(name).open_judge(judge_settings(settings, workdir))
+
+
 def judges_text(settings: config.Settings, cases: Sequence[Case]) -> str:
     """The judges by name, those that ask a model with whom they ask and what."""
     names = judging.all_judges(settings.eval, cases)
@@ -261,16 +277,11 @@ def judge(
     others: Sequence[Baseline] = (),
 ) -> Findings:
     """Adds what a blind guesser says, judges, joins the baselines, and counts."""
-    options, asked = settings.eval, settings.judge
+    options = settings.eval
     blind = [Answer(case.id, tables.BLIND, case.blind) for case in cases if case.blind is not None]
     said = [*blind, *said]
-    cache = asked.cache or str(workdir.folder / CACHE)
-    verdicts = judges.judge_all(
-        cases,
-        said,
-        lambda case: judging.judges_of(options, case),
-        dataclasses.replace(asked, cache=cache),
-    )
+    told = judge_settings(settings, workdir)
+    verdicts = judges.judge_all(cases, said, lambda case: judging.judges_of(options, case), told)
     said += [answer for other in others for answer in other.answers]
     verdicts += [verdict for other in others for verdict in other.verdicts]
     over = judging.over_limit(cases, verdicts, options.max_unjudged)
