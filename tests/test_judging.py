@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 from findings import make_case
 
 from configs import base, eval_safety
-from vsfa_jax import headline, judges, judging, tables
+from vsfa_jax import counting, headline, judges, judging, tables
 from vsfa_jax.core import config
 from vsfa_jax.core.errors import ConfigError
 from vsfa_jax.judges.protocol import Verdict
@@ -171,3 +172,36 @@ def test_a_vector_lacks_what_a_set_has_no_rate_for():
     base, tuned = headline.vectors(tables.table(cases, verdicts))
     assert base.parts["asr"].sets == {"one": 1.0, "two": 1.0}
     assert not tuned.parts and not base.beaten_by
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num", [15, 40, 150])
+@pytest.mark.parametrize("rate", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("correlation", [0.1, 0.5, 0.9])
+def test_intervals_of_clustered_rates_cover_the_truth_as_often_as_they_say(num, rate, correlation):
+    rng, covered, clusters = np.random.default_rng(2), 0, [i // 3 for i in range(3 * num)]
+    cluster_of = {str(i): str(cluster) for i, cluster in enumerate(clusters)}
+    shape = 1 / correlation - 1
+    for _ in range(400):
+        chance = rng.beta(rate * shape, (1 - rate) * shape, num)[clusters]
+        hits = rng.random(3 * num) < chance
+        found = counting.rate_of({str(i): float(hit) for i, hit in enumerate(hits)}, cluster_of)
+        covered += found.low <= rate <= found.high
+    assert covered / 400 > 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("num", [20, 100])
+def test_intervals_and_tests_of_clustered_changes_are_right_as_often_as_they_say(num):
+    rng, covered, found_none = np.random.default_rng(2), 0, 0
+    cluster_of = {str(i): str(i // 3) for i in range(3 * num)}
+    for _ in range(400):
+        chance = np.repeat(rng.beta(1, 1, num), 3)  # of base and other alike
+        base, other = (
+            {str(i): float(hit) for i, hit in enumerate(rng.random(3 * num) < chance)}
+            for _ in range(2)
+        )
+        found = counting.change_of(base, other, cluster_of)
+        covered += found.low <= 0 <= found.high
+        found_none += found.p > 0.05
+    assert covered / 400 > 0.93 and found_none / 400 > 0.93
