@@ -160,6 +160,7 @@ def test_models_of_several_seeds_are_pooled_case_by_case():
     row = rows[0]
     assert list(row.rates) == ["base", "arm", "arm-1"]
     assert (row.rates["arm"].rate, row.rates["arm"].unjudged) == (0.25, 4)
+    assert row.rates["arm"].partial is None and row.rates["arm-1"].partial == 0
     assert row.changes["arm"].difference == -0.75
     assert row.changes["arm - arm-1"].difference == 0.25
     assert row.changes["arm"].p_holm >= row.changes["arm"].p

@@ -47,7 +47,7 @@ class Rate:
     Attributes:
       hits: answers with the measure's outcome, or the sum of the scores.
       judged: answers with any outcome but "unjudged"; the denominator.
-      partial: judged answers that were "partial", in no numerator.
+      partial: judged answers that were "partial", in no numerator; None of several seeds' mean.
       unjudged: answers that no outcome could be given to, in no denominator.
       rate: hits / judged, None where nothing was judged.
       low, high: its 95 % interval.
@@ -59,7 +59,7 @@ class Rate:
 
     hits: float
     judged: int
-    partial: int
+    partial: int | None
     unjudged: int
     rate: float | None
     low: float
@@ -102,7 +102,7 @@ class Change:
     least_unpaired: float | None
 
 
-def rate_of(values: Values, cluster_of: Mapping[str, str], partial: int = 0) -> Rate:
+def rate_of(values: Values, cluster_of: Mapping[str, str], partial: int | None = 0) -> Rate:
     """Counts one model's answers.
 
     Args:
