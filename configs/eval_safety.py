@@ -4,7 +4,7 @@ python -m vsfa_jax.evaluate --config=configs/eval_safety.py --workdir=RUN \
     --config.eval.root=SETS
 
 SETS holds your own copy of each set under its name. Every case of ten sets is answered by the base,
-three defences on it and the tuned model: some 28,000 cases, so that an accelerator is wanted. The
+three defences on it and the tuned model: some 23,000 cases, so that an accelerator is wanted. The
 judges of attacks ask a service, which costs money: the key is read from OPENAI_API_KEY, and
 `--config.judge.budget_usd` bounds it. What it should show: for each row attack success by set,
 over-refusal, constructive score and ability, with intervals, and where two judges disagree.

@@ -284,6 +284,7 @@ EVALUATION = [
     "--config.eval.per_kind=16",
     "--config.eval.batch_size=8",
     "--config.eval.max_new_tokens=24",
+    "--config.eval.max_unjudged=1.0",  # answers are cut short
 ]
 
 

@@ -5,16 +5,15 @@ import json
 from pathlib import Path
 
 import pytest
+from wired_evaluation import Oracle, cases, settings, wired
 
-from configs import tiny
-from vsfa_jax import answering, benchmarks, evaluate, findings
-from vsfa_jax.core import config
+from vsfa_jax import answering, evaluate, findings
 from vsfa_jax.core.errors import CheckpointError, ConfigError, StoppedError
 from vsfa_jax.core.workdir import Workdir
 from vsfa_jax.data.record import Message
 from vsfa_jax.kept import Kept
-from vsfa_jax.manifest import Manifest
-from vsfa_jax.restore import Trained
+
+__all__ = ["cases", "settings", "wired"]  # fixtures
 
 
 class Parrot:
@@ -27,44 +26,6 @@ class Parrot:
         conversations, seeds = list(conversations), list(seeds)
         self.calls.append((conversations, max_new_tokens, temperature, seeds, batch_size))
         return [f"{self.text} {seed}" for seed in seeds]
-
-
-class Oracle:
-    """Knows each case by its seed, and says what the world expects of one who `attack`s so."""
-
-    def __init__(self, cases, attack):
-        names = {"attack": attack, "over_refusal": "complies", "vqa": "answer"}
-        self.says = {
-            answering.case_seed(0, case.id): case.expected[names.get(case.kind, "careless")]
-            for case in cases
-        }
-
-    def generate(self, conversations, max_new_tokens, temperature, seeds, batch_size):
-        return [self.says[seed] for seed in seeds]
-
-
-@pytest.fixture(scope="module")
-def cases():
-    return benchmarks.load(["tinyworld"], per_kind=30, seed=0)
-
-
-@pytest.fixture
-def settings():
-    wanted = tiny.get_config()
-    wanted.eval.per_kind = 30
-    return config.load(wanted)
-
-
-@pytest.fixture
-def wired(monkeypatch, cases):
-    """The evaluation with oracles in place of models: the base complies, the tuned refuses."""
-    assembly = type("Assembly", (), {"vlm": Oracle(cases, "complies")})()
-    monkeypatch.setattr(evaluate, "assemble", lambda settings: assembly)
-    monkeypatch.setattr(evaluate, "settings_of_run", lambda settings, workdir: settings)
-    parts = Manifest("", "", "template", "resolution", "base", "code")
-    monkeypatch.setattr(evaluate, "check_workdir", lambda settings, assembly, workdir: parts)
-    tuned = Trained(150, "digest", Oracle(cases, "refuses"))
-    monkeypatch.setattr(evaluate, "restore", lambda assembly, workdir, step: tuned)
 
 
 def read_lines(path):

@@ -4,11 +4,12 @@ import dataclasses
 import json
 
 import pytest
+from findings import make_case
 
 from configs import tiny
 from vsfa_jax import study, study_table
 from vsfa_jax.core import config
-from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError
+from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError, UnjudgedError
 from vsfa_jax.core.paths import write_json
 
 ARMS, SEEDS = ("threat", "neutral"), (0, 1)
@@ -47,7 +48,9 @@ def made(monkeypatch):
             for model, hit in (("base", True), ("tuned", complies)):
                 answers.append({**case, "model": model, "text": f"{model} says"})
                 outcome = "complies" if hit else "refuses"
-                verdicts.append({"case_id": case["case_id"], "model": model, "outcome": outcome})
+                about = {"judge": "rules", "reason": "", "score": None}
+                about |= {"case_id": case["case_id"], "model": model, "outcome": outcome}
+                verdicts.append(about)
         for name, rows in (("answers", answers), ("verdicts", verdicts)):
             text = "".join(json.dumps(row) + "\n" for row in rows)
             (folder / f"{name}.jsonl").write_text(text)
@@ -61,8 +64,11 @@ def made(monkeypatch):
         table[0]["rates"]["tuned"] = {"unjudged": one.seed}
         table[0]["change"] = {"difference": -0.75, "low": -0.9, "high": -0.1}
         made_of = {"checkpoint": f"step {one.steps}"}
-        write_json(folder / "table.json", {"made": made_of, "rows": table})
+        over = {"unjudged_over_limit": [], "identity": {}}
+        write_json(folder / "table.json", {"made": made_of, "rows": table, **over})
 
+    cases = [dataclasses.replace(make_case(n, "attack", "page"), id=f"c{n}") for n in range(4)]
+    monkeypatch.setattr(study, "load_cases", lambda options: cases)
     monkeypatch.setattr(study, "train", train)
     monkeypatch.setattr(study, "evaluate", evaluate)
     return trained, base_answers
@@ -111,6 +117,28 @@ def test_lines_of_the_table(made, tmp_path):
     assert cells(text, r"**threat**", "all 2")[0] == "-62.5 [-100, -14]"
     assert cells(text, r"**neutral**", "all 2")[0] == "-12.5 [-61, +36]"
     assert cells(text, r"**threat - neutral**", "all")[0] == "-50.0 [-100, +7]"
+
+
+def test_the_page_pools_the_seeds_of_each_arm(made, tmp_path):
+    study.study(wanted(), tmp_path)
+    page = (tmp_path / "study.html").read_text()
+    # by case the threat arm complied in 0, 1/2, 0 and 1 of its two runs, the neutral arm in 1, 1/2
+    assert '<span class="figure">37.5</span>' in page
+    assert '<span class="figure">87.5</span>' in page
+    assert "threat - neutral" in page and "-50.0 [" in page
+    assert "threat-0" in page, "each run's answers are shown case by case"
+
+
+def test_a_run_with_too_much_unjudged_ends_the_study_with_status_1(made, tmp_path, capsys):
+    study.study(wanted(), tmp_path)
+    path = tmp_path / "neutral-1" / "eval" / "main" / "table.json"
+    over = {"model": "tuned", "benchmark": "tinyworld", "kind": "attack", "judge": "rules"}
+    table = json.loads(path.read_text())
+    table["unjudged_over_limit"] = [{**over, "unjudged": 1, "answers": 4}]
+    path.write_text(json.dumps(table))
+    with pytest.raises(UnjudgedError, match=r"neutral-1: more than 2 %.*1 of 4 answers"):
+        study.main(wanted(), tmp_path)
+    assert "study.html" in capsys.readouterr().out
 
 
 def test_a_folder_that_holds_no_evaluation_is_named(tmp_path):

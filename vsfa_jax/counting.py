@@ -16,6 +16,8 @@ were. What could not be judged is in no denominator, and its number stands besid
 from __future__ import annotations
 
 import dataclasses
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from vsfa_jax.statistics import (
@@ -27,6 +29,7 @@ from vsfa_jax.statistics import (
     clustered_mean,
     design_effect,
     least_change,
+    least_mean_change,
     least_paired_change,
     mcnemar,
     paired_difference,
@@ -44,7 +47,7 @@ class Rate:
     Attributes:
       hits: answers with the measure's outcome, or the sum of the scores.
       judged: answers with any outcome but "unjudged"; the denominator.
-      partial: judged answers that were "partial", in no numerator.
+      partial: judged answers that were "partial", in no numerator; None of several seeds' mean.
       unjudged: answers that no outcome could be given to, in no denominator.
       rate: hits / judged, None where nothing was judged.
       low, high: its 95 % interval.
@@ -56,7 +59,7 @@ class Rate:
 
     hits: float
     judged: int
-    partial: int
+    partial: int | None
     unjudged: int
     rate: float | None
     low: float
@@ -99,7 +102,7 @@ class Change:
     least_unpaired: float | None
 
 
-def rate_of(values: Values, cluster_of: Mapping[str, str], partial: int = 0) -> Rate:
+def rate_of(values: Values, cluster_of: Mapping[str, str], partial: int | None = 0) -> Rate:
     """Counts one model's answers.
 
     Args:
@@ -110,8 +113,7 @@ def rate_of(values: Values, cluster_of: Mapping[str, str], partial: int = 0) -> 
     judged = {case: value for case, value in values.items() if value is not None}
     cases = by_cluster(list(judged.values()), [cluster_of[case] for case in judged])
     hits = float(cases.sums.sum())
-    alone = len(cases.sums) == len(judged)
-    worth = len(judged) / (1.0 if alone else design_effect(cases))
+    worth = _worth(cases)
     interval = _interval_of_rate(list(judged.values()), cases, worth)
     drawn = bootstrap(cases) if judged else None
     return Rate(
@@ -141,10 +143,7 @@ def change_of(base: Values, other: Values, cluster_of: Mapping[str, str]) -> Cha
     drawn = bootstrap(cases) if pairs else None
     fewer, more = sum(move < 0 for move in moved), sum(move > 0 for move in moved)
     difference, interval, p = _difference(list(pairs.values()), cases, fewer, more)
-    base_rate = rate_of({case: pair[0] for case, pair in pairs.items()}, cluster_of)
-    worth = len(pairs) / _spread_of_clusters(moved, cases)
-    least = least_paired_change((fewer + more) / len(pairs), worth) if pairs else None
-    sides = [least_change(base_rate.rate or 0.0, base_rate.worth, sign=sign) for sign in (-1, 1)]
+    least, least_unpaired = _least_changes(list(pairs.values()), list(pairs), cases, cluster_of)
     return Change(
         pairs=len(pairs),
         only_base=fewer,
@@ -157,8 +156,14 @@ def change_of(base: Values, other: Values, cluster_of: Mapping[str, str]) -> Cha
         p=p,
         p_holm=None,
         least=least,
-        least_unpaired=min((side for side in sides if side is not None), default=None),
+        least_unpaired=least_unpaired,
     )
+
+
+def _worth(cases: Clusters) -> float:
+    """Independent cases that would tell as much of a rate."""
+    total = float(cases.counts.sum())
+    return total if total == len(cases.sums) else total / design_effect(cases)
 
 
 def _interval_of_rate(values: Sequence[float], cases: Clusters, worth: float) -> Interval:
@@ -180,6 +185,31 @@ def _difference(
         return (*paired_difference(counts), mcnemar(fewer, more))
     mean, interval = clustered_mean(cases)
     return mean, _joined(bootstrap(cases), interval), sign_flips(cases.sums)
+
+
+def _least_changes(
+    pairs: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    moves: Clusters,
+    cluster_of: Mapping[str, str],
+) -> tuple[float | None, float | None]:
+    """The least change that could be found, over the same cases and over others."""
+    if len(pairs) < 2:
+        return None, None
+    moved = [after - before for before, after in pairs]
+    of_base = [before for before, _ in pairs]
+    base = by_cluster(of_base, [cluster_of[name] for name in names])
+    worth = len(pairs) / _spread_of_clusters(moved, moves)
+    if _are_hits(value for pair in pairs for value in pair):
+        sides = [least_change(base.mean, _worth(base), sign=sign) for sign in (-1, 1)]
+        differing = sum(move != 0 for move in moved) / len(pairs)
+        easier = min((side for side in sides if side is not None), default=None)
+        return least_paired_change(differing, worth), easier
+    apart = math.sqrt(2) * statistics.stdev(of_base)
+    return (
+        least_mean_change(statistics.stdev(moved), worth),
+        least_mean_change(apart, _worth(base)),
+    )
 
 
 def _are_hits(values: Iterable[float]) -> bool:

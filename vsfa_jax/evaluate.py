@@ -42,6 +42,10 @@ from vsfa_jax.provenance import check_workdir, manifest, settings_of_run
 from vsfa_jax.restore import Trained, restore
 from vsfa_jax.table_text import as_text
 
+FACTS = (
+    *("workdir", "base model", "checkpoint", "trained on", "trained", "benchmarks", "modes"),
+    *("defences", "judges", "cases", "decoding", "program"),
+)
 CACHE = "judged.sqlite"  # what judges were asked, in the workdir
 
 
@@ -72,7 +76,7 @@ def evaluate(
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
     cases = load_cases(options)
-    judging.all_judges(options, cases)
+    check_judges(settings, workdir, cases)
     rows = {f"{tables.BASE}{defences.MARK}{name}": name for name in options.defences}
     if options.tuned:
         settings = settings_of_run(settings, workdir.folder)
@@ -113,15 +117,17 @@ def rejudge(
     """Judges the answers of an evaluation that came to its end again, and writes the rest anew.
 
     Neither a model nor the run's checkpoint is needed, and what was paid for is not paid again.
-    Returns and raises as `evaluate`.
+    Rows of baselines are there only if they are given again. Returns and raises as `evaluate`.
 
     Raises:
       CheckpointError: there is no such evaluation, or it is of other cases.
     """
     options, workdir = settings.eval, Workdir.of(workdir)
     directory = folder(workdir.folder, options.name)
+    if jax.process_index() > 0:
+        return ""
     table, cases = findings.read_table(directory), load_cases(options)
-    judging.all_judges(options, cases)
+    check_judges(settings, workdir, cases)
     before, now = table["identity"].get("case_set_hash"), case_set_hash(cases)
     if before != now:
         raise CheckpointError(
@@ -137,6 +143,7 @@ def rejudge(
         if answer.model in own or answer.model.startswith(tables.BASE + defences.MARK)
     ]
     made = {**table["made"], "judges": identity["judges"]}
+    made = {name: made[name] for name in FACTS if name in made}
     found = judge(settings, workdir, cases, said, made, identity, others)
     findings.write(directory, found, other_steps(directory, identity))
     return as_text(found.rows, max_depth=1)
@@ -194,6 +201,22 @@ def identity_of(
         "base_weights": parts.base_weights,
         "step": str(tuned.step if tuned else 0),
     }
+
+
+def judge_settings(settings: config.Settings, workdir: Workdir) -> config.JudgeSettings:
+    """What judges are told, the place of their replies filled in."""
+    cache = settings.judge.cache or str(workdir.folder / CACHE)
+    return dataclasses.replace(settings.judge, cache=cache)
+
+
+def check_judges(settings: config.Settings, workdir: Workdir, cases: Sequence[Case]) -> None:
+    """Opens every judge, so that a wrong setting is found before anything is answered.
+
+    Raises:
+      ConfigError: there is no such judge, or it lacks a setting.
+    """
+    for name in judging.all_judges(settings.eval, cases):
+        judges.find(name).open_judge(judge_settings(settings, workdir))
 
 
 def judges_text(settings: config.Settings, cases: Sequence[Case]) -> str:
@@ -254,16 +277,11 @@ def judge(
     others: Sequence[Baseline] = (),
 ) -> Findings:
     """Adds what a blind guesser says, judges, joins the baselines, and counts."""
-    options, asked = settings.eval, settings.judge
+    options = settings.eval
     blind = [Answer(case.id, tables.BLIND, case.blind) for case in cases if case.blind is not None]
     said = [*blind, *said]
-    cache = asked.cache or str(workdir.folder / CACHE)
-    verdicts = judges.judge_all(
-        cases,
-        said,
-        lambda case: judging.judges_of(options, case),
-        dataclasses.replace(asked, cache=cache),
-    )
+    told = judge_settings(settings, workdir)
+    verdicts = judges.judge_all(cases, said, lambda case: judging.judges_of(options, case), told)
     said += [answer for other in others for answer in other.answers]
     verdicts += [verdict for other in others for verdict in other.verdicts]
     over = judging.over_limit(cases, verdicts, options.max_unjudged)

@@ -71,7 +71,8 @@ def text_of_partial(row: Row, model: str) -> str:
     """E.g. "4/7", of base and model; "" where answers cannot be partial."""
     if not any("partial" in OUTCOMES[kind] for kind in row.measure.kinds):
         return ""
-    return "/".join(str(row.rates[name].partial) for name in _both(row, model))
+    counts = [row.rates[name].partial for name in _both(row, model)]
+    return "" if None in counts else "/".join(map(str, counts))
 
 
 def text_of_unjudged(row: Row, model: str) -> str:

@@ -192,9 +192,11 @@ class _Counted:
                 found[name] = _means(parts)
         return found
 
-    def partial(self, model: str, cases: Iterable[str]) -> int:
-        """How many of a model's first verdicts are "partial"."""
-        first = self._first.get(model, {})
+    def partial(self, model: str, cases: Iterable[str]) -> int | None:
+        """How many of a model's first verdicts are "partial"; None of a pooled one."""
+        first = self._first.get(model)
+        if first is None:
+            return None
         return sum(first[case].outcome == "partial" for case in cases if case in first)
 
     def _verdict(self, measure: Measure, case: Case, model: str) -> Verdict | None:

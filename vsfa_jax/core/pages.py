@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import jinja2
 
 
+@functools.cache
 def template(name: str) -> jinja2.Template:
     """A file of `vsfa_jax/templates/`; a value that it misses is an error."""
     environment = jinja2.Environment(

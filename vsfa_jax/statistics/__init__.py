@@ -18,7 +18,7 @@ from vsfa_jax.statistics.clusters import (
     design_effect,
     sign_flips,
 )
-from vsfa_jax.statistics.power import least_change, least_paired_change
+from vsfa_jax.statistics.power import least_change, least_mean_change, least_paired_change
 from vsfa_jax.statistics.rates import (
     Z95,
     Interval,
@@ -44,6 +44,7 @@ __all__ = [
     "holm",
     "kappa",
     "least_change",
+    "least_mean_change",
     "least_paired_change",
     "mcnemar",
     "mean_of_sets",

@@ -21,6 +21,7 @@ from vsfa_jax.statistics.rates import Z95, Interval, wilson
 DRAWS = 4000
 _NORMAL = statistics.NormalDist()
 _FLIPS = 20_000  # draws of signs where the sums are no whole numbers
+_GRIDS = (1, 2, 3, 4, 6, 10, 50, 100, 300)  # parts of one that sums are whole multiples of
 _MOST_STATES = 100_000  # of the exact distribution of a sum of flipped signs
 _DECIMALS = 9  # sums that agree to this many are the same
 
@@ -152,7 +153,7 @@ def sign_flips(sums: np.ndarray, seed: int = 0) -> float:
 
     It is the exact share of the ways to turn the clusters' signs round that end as far from zero as
     what was found. Clusters of one case that changed by one each make it McNemar's exact test.
-    Sums that are no whole multiples of the smallest share are drawn instead, 20,000 times.
+    Sums on no common grid are drawn instead, 20,000 times.
 
     Args:
       sums: [K], the sum over each cluster's cases of tuned minus base.
@@ -168,10 +169,12 @@ def sign_flips(sums: np.ndarray, seed: int = 0) -> float:
     found = abs(float(sums.sum()))
     if not len(sums):
         return 1.0
-    unit = float(np.abs(sums).min())
-    whole = np.rint(np.abs(sums) / unit).astype(int)
-    if np.allclose(whole * unit, np.abs(sums), atol=1e-7) and whole.sum() < _MOST_STATES:
-        return _exact_flips(whole, found / unit)
+    for parts in _GRIDS:
+        whole = np.rint(np.abs(sums) * parts).astype(int)
+        if np.allclose(whole, np.abs(sums) * parts, rtol=0, atol=1e-6):
+            common = int(np.gcd.reduce(whole))
+            if whole.sum() // common < _MOST_STATES:
+                return _exact_flips(whole // common, found * parts / common)
     signs = np.random.default_rng(seed).integers(0, 2, (_FLIPS, len(sums)), np.int8) * 2 - 1
     far = np.sum(np.abs(signs @ sums) >= found - 1e-9)
     return float((far + 1) / (_FLIPS + 1))

@@ -56,6 +56,20 @@ def least_paired_change(differing: float, pairs: float) -> float | None:
     return _least(is_found) if pairs > 0 else None
 
 
+def least_mean_change(spread: float, cases: float) -> float | None:
+    """Of a mean of values that are no hits, by their normal approximation.
+
+    Args:
+      spread: standard deviation of a value; of a case's change where the same cases are compared,
+        and the root of two times a score's where other ones are.
+      cases: their number; of cases that hang together the number that they are worth.
+
+    Returns:
+      The size of the change; None without cases.
+    """
+    return (Z95 + _Z_POWER) * spread / math.sqrt(cases) if cases > 0 else None
+
+
 def _least(is_found: Callable[[float], bool]) -> float | None:
     """The least of 0..1 that `is_found`, which stays so above it."""
     if not is_found(1.0):
