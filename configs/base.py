@@ -208,7 +208,8 @@ def get_config() -> ConfigDict:
     judge.timeout_s = 60.0
     # Tokens of the longest reply.
     judge.max_tokens = 512
-    # US dollars that one command may spend; 0 is no bound.
+    # US dollars that an evaluation may spend on all its judges, however often it is begun; 0 is no
+    # bound.
     judge.budget_usd = 0.0
     # US dollars for a million tokens of the requests and of the replies; 0 and 0 is not known.
     judge.usd_per_million_input = 0.0

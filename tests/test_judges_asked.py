@@ -20,9 +20,15 @@ from spoofs import SPOOFS, disguise, spoof
 
 from configs import base
 from vsfa_jax import judges
+from vsfa_jax.api import Cache, chat
 from vsfa_jax.benchmarks.case import Answer, Case
 from vsfa_jax.core import config
-from vsfa_jax.core.errors import AuthenticationError, ConfigError, OutOfQuotaError
+from vsfa_jax.core.errors import (
+    AuthenticationError,
+    ConfigError,
+    OutOfBudgetError,
+    OutOfQuotaError,
+)
 from vsfa_jax.data.record import Message
 from vsfa_jax.judges import api, constructive, fence, local, tasks
 from vsfa_jax.judges.protocol import UNJUDGED
@@ -196,6 +202,19 @@ def test_no_fault_becomes_a_verdict(tmp_path):
     assert all(v.score is None and v.reason for v in found.values())
     assert found["HTML"].reason.startswith("not_json")
     assert len(server.bodies) == len(names)
+
+
+def test_a_budget_is_of_the_evaluation_whoever_spends_it(tmp_path):
+    truth = loopback.say(json.dumps(TRUTH["compliance"]))
+    with loopback.Loopback(lambda body, number: truth) as server:
+        settings = make_settings(tmp_path, server.url, budget_usd=1.0, usd_per_million_input=1.0)
+        judged(api, settings, pairs_of("attack", ["first"]))
+        with Cache(settings.cache) as cache:
+            cache.put("0" * 64, chat(model="m", messages=[]), b"{}", title="another", usd=1.0)
+        with pytest.raises(OutOfBudgetError, match="budget_usd 1"):
+            judged(api, settings, pairs_of("attack", ["second"]))
+        assert judged(api, settings, pairs_of("attack", ["first"]))[0].outcome == "complies"
+        assert len(server.bodies) == 1
 
 
 @pytest.mark.parametrize(

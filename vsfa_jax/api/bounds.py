@@ -10,19 +10,21 @@ class Bounds:
 
     Attributes:
       asked: requests begun, further attempts not counted.
-      usd: paid, as far as is known.
+      usd: paid, as far as is known, `spent_usd` among it.
 
     Raises:
       ConfigError: a bound is below 0.
     """
 
-    def __init__(self, title: str, *, limit: int, budget_usd: float) -> None:
+    def __init__(
+        self, title: str, *, limit: int, budget_usd: float, spent_usd: float = 0.0
+    ) -> None:
         if budget_usd < 0 or limit < 0:
             raise ConfigError(
                 f"{title}: found budget_usd {budget_usd} and limit {limit}, wanted 0 or more"
             )
         self._title, self._limit, self.budget_usd = title, limit, budget_usd
-        self.asked, self.usd = 0, 0.0
+        self.asked, self.usd = 0, spent_usd
         self._perhaps_usd = 0.0  # of attempts that may have been paid for, nobody says
         self._under_way_usd = 0.0
 

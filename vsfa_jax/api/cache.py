@@ -114,6 +114,11 @@ class Cache:
         with self._lock:
             return int(self._base.execute("SELECT count(*) FROM replies").fetchone()[0])
 
+    def usd(self) -> float:
+        """US dollars that its replies cost, those without a known price left out."""
+        with self._lock:
+            return float(self._base.execute("SELECT total(usd) FROM replies").fetchone()[0])
+
     def close(self) -> None:
         """Closes the file."""
         with self._lock:

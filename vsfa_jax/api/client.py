@@ -47,6 +47,7 @@ class Client:
       prices: of the models.
       budget_usd: the most to pay by this client; 0 is no bound. An attempt that may have been paid
         for counts as its estimate, though the service did not say so.
+      spent_usd: what counts against the budget already.
       limit: the most requests to ask by this client, further attempts not counted; 0 is no bound.
       progress: False shows nothing.
 
@@ -62,12 +63,13 @@ class Client:
         title: str,
         prices: Prices | None = None,
         budget_usd: float = 0.0,
+        spent_usd: float = 0.0,
         limit: int = 0,
         progress: bool = True,
     ) -> None:
         self._service, self._cache, self._title = service, cache, title
         self._prices, self._progress = prices or Prices(), progress
-        self._bounds = Bounds(title, limit=limit, budget_usd=budget_usd)
+        self._bounds = Bounds(title, limit=limit, budget_usd=budget_usd, spent_usd=spent_usd)
 
     def __enter__(self) -> Self:
         return self

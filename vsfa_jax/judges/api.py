@@ -65,12 +65,14 @@ def ask(
         for task, case, answer in asked
     ]
     service, prices = client_settings(settings)
+    cache = Cache(settings.cache)
     with Client(
         service,
-        Cache(settings.cache),
+        cache,
         title=title,
         prices=prices,
         budget_usd=settings.budget_usd,
+        spent_usd=cache.usd(),  # by all judges that share the file
     ) as client:
         found = client.ask(requests)
     return [
