@@ -78,7 +78,7 @@ def evaluate(
     kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
 
-        def stopped() -> bool:  # asked after every round
+        def stopped() -> bool:  # asked whenever answers have ended
             workdir.send(EVERY_S)
             return preemption.agreed()
 
@@ -131,6 +131,7 @@ def ask(
             seed=options.seed,
             kept=kept,
             stopped=stopped,
+            shows=jax.process_index() == 0,
         )
     return said
 

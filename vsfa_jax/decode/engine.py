@@ -25,6 +25,7 @@ from vsfa_jax.kernels.attention import cache_slots
 
 _GROUPS = 4  # of prompts, that the rows are filled by
 _AHEAD = 4  # prompts that are looked at ahead, a row
+_PARTS = 4, 1  # of buckets of tokens; of features, whose padding costs next to nothing
 IMAGE_BYTES = 2**30  # of features that are kept for the next prompts with the same image
 
 
@@ -98,7 +99,8 @@ class Engine:
             rows = [[self._head]] * self._shares
             batch = collate(rows, Budget(length, 0), self._head)
             cache = slots.prompt(self.model, self._place(batch), None, mesh=self.mesh).cache
-            self._prefix = cache.keys[:, 0], cache.values[:, 0]
+            keys, values = (cached[:, 0].swapaxes(1, 2) for cached in (cache.keys, cache.values))
+            self._prefix = keys, values
 
     def _ready(self, queue: Queue) -> tuple[list[Prompt], slots.Prompted] | None:
         """The next group, run as far as its answers' first tokens."""
@@ -110,7 +112,7 @@ class Engine:
             before = self._prefix
             examples = [prefix.tail(e, len(self._head.tokens)) for e in examples]
         padded = [*examples, *[examples[-1]] * (self.group - len(examples))]
-        batch = self._place(collate_prompts(padded))
+        batch = self._place(collate_prompts(padded, parts=_PARTS))
         return chosen, slots.prompt(self.model, batch, before, mesh=self.mesh)
 
     def _insert(self, chosen: list[Prompt], group: slots.Prompted, free: list[int]) -> None:
@@ -137,8 +139,8 @@ class Engine:
     def _make_room(self, chosen: list[Prompt], group: slots.Prompted) -> None:
         """Makes rows long enough for these prompts and any answers to them."""
         longest = max(len(prompt.example.tokens) for prompt in chosen)
-        wanted = bucket(longest + self.decoding.max_new_tokens, LEAST_TOKENS)
-        num_keys = cache_slots(max(wanted, group.cache.keys.shape[2]))
+        wanted = bucket(longest + self.decoding.max_new_tokens, LEAST_TOKENS, _PARTS[0])
+        num_keys = cache_slots(max(wanted, group.cache.keys.shape[3]))
         if self._slots is None:
             self._slots = slots.empty(
                 group,
@@ -147,7 +149,7 @@ class Engine:
                 num_tokens=self.decoding.max_new_tokens,
                 mesh=self.mesh,
             )
-        elif num_keys > self._slots.cache.keys.shape[2]:
+        elif num_keys > self._slots.cache.keys.shape[3]:
             self._slots = slots.lengthen(self._slots, num_keys=num_keys, mesh=self.mesh)
 
     def _speak(self) -> bool:

@@ -14,7 +14,9 @@ import numpy as np
 
 from vsfa_jax.data.batch import Budget, Example, Vision, collate
 from vsfa_jax.data.segments import Segment, segments, with_features
-from vsfa_jax.decode.batch import LEAST_PATCHES, bucket
+from vsfa_jax.decode.batch import bucket
+
+_LEAST_PATCHES, _PARTS = 64, 4  # of buckets
 
 
 class Images:
@@ -71,7 +73,7 @@ class Images:
         """Looks at waiting images, those wanted among them."""
         while wanted:
             largest = max(wanted, key=lambda key: (self._waiting[key].length, key))
-            length = bucket(self._waiting[largest].length, LEAST_PATCHES)
+            length = bucket(self._waiting[largest].length, _LEAST_PATCHES, _PARTS)
             fitting = [key for key, one in self._waiting.items() if one.length <= length]
             fitting.sort(key=lambda key: (key not in wanted, -self._waiting[key].length))
             chosen = fitting[: self._rows]

@@ -31,7 +31,7 @@ class Slots:
 
     Attributes:
       logits: [B, V] float32, of each row's next token.
-      cache: the model's own: keys and values [L, B, S, K, H], and lengths [B] int32.
+      cache: the model's own: keys and values [L, B, K, S, H], and lengths [B] int32.
       positions: [B] int32, of the first token of its answer.
       steps: [B] int32, tokens of its answer so far.
       limits: [B] int32, the most of them.
@@ -57,7 +57,7 @@ class Prompted:
 
     Attributes:
       logits: [G, V] float32, after the last token.
-      cache: as of `Slots`, [L, G, T, K, H] and [G].
+      cache: as of `Slots`, [L, G, K, T, H] and [G].
       positions: [G] int32, of the token after each prompt.
     """
 
@@ -95,9 +95,9 @@ def empty(like: Prompted, *, rows: int, num_keys: int, num_tokens: int, mesh: Me
       num_tokens: M.
       mesh: that they lie on.
     """
-    layers, _, _, *heads = like.cache.keys.shape
+    layers, _, heads, _, size = like.cache.keys.shape
     numbers = jnp.zeros(rows, jnp.int32)
-    cached = jnp.zeros((layers, rows, num_keys, *heads), like.cache.keys.dtype)
+    cached = jnp.zeros((layers, rows, heads, num_keys, size), like.cache.keys.dtype)
     made = Slots(
         logits=jnp.zeros((rows, like.logits.shape[1]), jnp.float32),
         cache=dataclasses.replace(like.cache, keys=cached, values=cached, lengths=numbers),
@@ -115,7 +115,7 @@ def empty(like: Prompted, *, rows: int, num_keys: int, num_tokens: int, mesh: Me
 def lengthen(slots: Slots, *, num_keys: int, mesh: Mesh) -> Slots:
     """The same rows with room for more keys."""
     old = slots.cache
-    room = ((0, 0), (0, 0), (0, num_keys - old.keys.shape[2]), (0, 0), (0, 0))
+    room = ((0, 0), (0, 0), (0, 0), (0, num_keys - old.keys.shape[3]), (0, 0))
     keys, values = (jnp.pad(cached, room) for cached in (old.keys, old.values))
     cache = dataclasses.replace(old, keys=keys, values=values)
     return _placed(dataclasses.replace(slots, cache=cache), mesh)
@@ -146,7 +146,7 @@ def insert(
         return into.at[places].set(new, mode="drop")
 
     def put_keys(into: jax.Array, new: jax.Array) -> jax.Array:
-        return into.at[:, places, : new.shape[2]].set(new, mode="drop")
+        return into.at[:, places, :, : new.shape[3]].set(new, mode="drop")
 
     zeros = jnp.zeros_like(limits)
     cache = dataclasses.replace(
@@ -220,10 +220,10 @@ def advance(
 
 def _placed(slots: Slots, mesh: Mesh) -> Slots:
     """Rows shared as the mesh shares a batch's, and heads as it shares a model's."""
-    heads = HEADS if slots.cache.keys.shape[3] % mesh.shape[HEADS] == 0 else None
+    heads = HEADS if slots.cache.keys.shape[2] % mesh.shape[HEADS] == 0 else None
 
     def place(leaf: jax.Array) -> jax.Array:
-        spec = PartitionSpec(None, ROWS, None, heads) if leaf.ndim == 5 else PartitionSpec(ROWS)
+        spec = PartitionSpec(None, ROWS, heads) if leaf.ndim == 5 else PartitionSpec(ROWS)
         return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
 
     return jax.tree.map(place, slots)

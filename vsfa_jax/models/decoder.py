@@ -94,8 +94,8 @@ class Cache:
     """Keys and values of every layer while decoding.
 
     Attributes:
-      keys: [L, B, S, K, H].
-      values: [L, B, S, K, H].
+      keys: [L, B, K, S, H].
+      values: [L, B, K, S, H].
       lengths: [B] int32, how many of a row's slots hold a token, from the first on.
     """
 
@@ -258,6 +258,6 @@ def _after(prefix: jax.Array, new: jax.Array) -> jax.Array:
 
 
 def _insert(cached: jax.Array, new: jax.Array, layer: jax.Array, slots: jax.Array) -> jax.Array:
-    """cached [L, B, S, K, H] with new [B, 1, K, H] in one layer, at each row's slot [B]."""
+    """cached [L, B, K, S, H] with new [B, 1, K, H] in one layer, at each row's slot [B]."""
     rows = jnp.arange(len(new))
-    return cached.at[layer, rows, slots].set(new[:, 0].astype(cached.dtype))
+    return cached.at[layer, rows, :, slots].set(new[:, 0].astype(cached.dtype))

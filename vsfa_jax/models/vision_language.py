@@ -93,7 +93,8 @@ class VisionLanguage(nnx.Module):
         last = batch.segment_ids.astype(bool).sum(-1) - 1
         hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
         before = 0 if prefix is None else prefix[0].shape[1]
-        return self.logits(hidden), Cache(*kept, last + 1 + before)
+        keys, values = (jnp.swapaxes(leaf, 2, 3) for leaf in kept)
+        return self.logits(hidden), Cache(keys, values, last + 1 + before)
 
     def prefill(self, batch: Batch, num_slots: int) -> tuple[jax.Array, Cache]:
         """Runs prompts, one a row, and leaves room for at least `num_slots` more tokens.
@@ -103,7 +104,8 @@ class VisionLanguage(nnx.Module):
         """
         logits, cache = self.prompt(batch)
         tokens = batch.tokens.shape[1]
-        room = ((0, 0), (0, 0), (0, cache_slots(tokens + num_slots) - tokens), (0, 0), (0, 0))
+        more = cache_slots(tokens + num_slots) - tokens
+        room = ((0, 0), (0, 0), (0, 0), (0, more), (0, 0))
         keys, values = (jnp.pad(leaf, room) for leaf in (cache.keys, cache.values))
         return logits, Cache(keys, values, cache.lengths)
 
