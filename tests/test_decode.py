@@ -9,7 +9,7 @@ import pytest
 import tiny_checkpoints as tiny
 
 from vsfa_jax import decode, models
-from vsfa_jax.decode.batch import bucket
+from vsfa_jax.decode.buckets import bucket
 from vsfa_jax.decode.sampling import choose
 
 PROMPTS = [

@@ -14,40 +14,27 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vsfa_jax.data.batch import Batch, Budget, Example, collate
+from vsfa_jax.decode.buckets import bucket
 from vsfa_jax.decode.sampling import Sampling, choose
 from vsfa_jax.kernels.attention import on_mesh
 
-LEAST_TOKENS, LEAST_PATCHES = 32, 4  # the smallest buckets
+LEAST_TOKENS, _LEAST_PATCHES = 32, 4  # the smallest buckets
 
 
 def collate_prompts(
     examples: Sequence[Example],
     agree: Callable[[tuple[int, ...]], tuple[int, ...]] = lambda lengths: lengths,
-    parts: tuple[int, int] = (8, 8),
 ) -> Batch:
     """One prompt a row, padded on the right to a bucket, so that few programs are compiled.
 
     Args:
       examples: this process's.
       agree: from the longest (tokens, patches) of this process to those of all.
-      parts: of `bucket`, for tokens and patches: with fewer, fewer programs and more padding.
     """
     own = max(len(e.tokens) for e in examples), max(len(e.patches) for e in examples)
     tokens, patches = agree(own)
-    budget = Budget(
-        bucket(tokens, LEAST_TOKENS, parts[0]), bucket(patches, LEAST_PATCHES, parts[1])
-    )
+    budget = Budget(bucket(tokens, LEAST_TOKENS), bucket(patches, _LEAST_PATCHES))
     return collate([[e] for e in examples], budget, examples[0])
-
-
-def bucket(length: int, least: int, parts: int = 8) -> int:
-    """`length` rounded up to a multiple of a part of its power of two, at least of `least`.
-
-    So at most one of `parts` is padding, and there are as many buckets from one power of two to
-    the next; of 1, the powers themselves.
-    """
-    step = max(least, (1 << max(length - 1, 0).bit_length()) // (2 * parts))
-    return -(-length // step) * step
 
 
 @functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_tokens", "sampling", "mesh"))

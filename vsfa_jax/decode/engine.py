@@ -8,7 +8,7 @@ shape is of a bucket, so that after each bucket's first group nothing is compile
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -17,15 +17,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from vsfa_jax.data.batch import Budget, Example, Vision, collate
 from vsfa_jax.decode import prefix, slots
-from vsfa_jax.decode.batch import LEAST_TOKENS, bucket, collate_prompts
+from vsfa_jax.decode.buckets import Buckets, bucket
 from vsfa_jax.decode.images import Images
 from vsfa_jax.decode.queue import Prompt, Queue
 from vsfa_jax.decode.sampling import Sampling
 from vsfa_jax.kernels.attention import cache_slots
 
-_GROUPS = 4  # of prompts, that the rows are filled by
+_GROUPS = 8  # of prompts, that the rows are filled by
 _AHEAD = 4  # prompts that are looked at ahead, a row
-_PARTS = 4, 1  # of buckets of tokens; of features, whose padding costs next to nothing
+_PARTS = 4  # of buckets of tokens
+_LEAST_TOKENS, _LEAST_FEATURES = 16, 64  # the smallest; features' padding costs next to nothing
 IMAGE_BYTES = 2**30  # of features that are kept for the next prompts with the same image
 
 
@@ -53,14 +54,23 @@ class Engine:
       model: has `features(vision)`, `prompt(batch, prefix)` and `step(tokens, positions, cache)`.
       mesh: of this process's devices, that the model lies on.
       decoding: how.
+      buckets: of earlier runs, whose programs are there already.
       image_bytes: features of images that are kept, besides those of prompts that wait.
     """
 
-    def __init__(self, model: Any, mesh: Mesh, decoding: Decoding, image_bytes: int = IMAGE_BYTES):
+    def __init__(
+        self,
+        model: Any,
+        mesh: Mesh,
+        decoding: Decoding,
+        buckets: Buckets | None = None,
+        image_bytes: int = IMAGE_BYTES,
+    ):
         self.model, self.mesh, self.decoding = model, mesh, decoding
         self._shares = mesh.shape["data"] * mesh.shape["fsdp"]
         self.group = -(-max(decoding.rows // _GROUPS, 1) // self._shares) * self._shares
-        self.images = Images(self._look, self.group, image_bytes)
+        self._buckets = buckets or Buckets()
+        self.images = Images(self._look, self.group, self._buckets, image_bytes)
         self._sharding = NamedSharding(mesh, PartitionSpec(slots.ROWS))
         self._slots: slots.Slots | None = None
         self._holder: list[int | None] = [None] * decoding.rows
@@ -111,9 +121,15 @@ class Engine:
         if self._head is not None and all(prefix.begins_with(e, self._head) for e in examples):
             before = self._prefix
             examples = [prefix.tail(e, len(self._head.tokens)) for e in examples]
-        padded = [*examples, *[examples[-1]] * (self.group - len(examples))]
-        batch = self._place(collate_prompts(padded, parts=_PARTS))
+        padded = [[e] for e in [*examples, *[examples[-1]] * (self.group - len(examples))]]
+        batch = self._place(collate(padded, self._budget(examples), examples[0]))
         return chosen, slots.prompt(self.model, batch, before, mesh=self.mesh)
+
+    def _budget(self, examples: Sequence[Example]) -> Budget:
+        """A bucket that fits them."""
+        tokens, patches = (max(sizes) for sizes in zip(*(e.lengths for e in examples), strict=True))
+        sizes = bucket(tokens, _LEAST_TOKENS, _PARTS), bucket(patches, _LEAST_FEATURES, 1)
+        return Budget(*self._buckets.choose(("prompt", self.group), sizes))
 
     def _insert(self, chosen: list[Prompt], group: slots.Prompted, free: list[int]) -> None:
         """Gives each prompt of a group a free row."""
@@ -139,7 +155,7 @@ class Engine:
     def _make_room(self, chosen: list[Prompt], group: slots.Prompted) -> None:
         """Makes rows long enough for these prompts and any answers to them."""
         longest = max(len(prompt.example.tokens) for prompt in chosen)
-        wanted = bucket(longest + self.decoding.max_new_tokens, LEAST_TOKENS, _PARTS[0])
+        wanted = bucket(longest + self.decoding.max_new_tokens, _LEAST_TOKENS, _PARTS)
         num_keys = cache_slots(max(wanted, group.cache.keys.shape[3]))
         if self._slots is None:
             self._slots = slots.empty(

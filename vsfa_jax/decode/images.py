@@ -14,9 +14,9 @@ import numpy as np
 
 from vsfa_jax.data.batch import Budget, Example, Vision, collate
 from vsfa_jax.data.segments import Segment, segments, with_features
-from vsfa_jax.decode.batch import bucket
+from vsfa_jax.decode.buckets import Buckets, bucket
 
-_LEAST_PATCHES, _PARTS = 64, 4  # of buckets
+_LEAST_PATCHES, _PARTS = 32, 4  # of buckets
 
 
 class Images:
@@ -25,15 +25,19 @@ class Images:
     Args:
       tower: [S, rows, P, D] of a `Vision` of [rows, P], one segment a row.
       rows: of a call.
+      buckets: of earlier runs and of this one.
       limit_bytes: features of images that nobody waits for are kept up to this, the last used.
     """
 
-    def __init__(self, tower: Callable[[Vision], jax.Array], rows: int, limit_bytes: int):
+    def __init__(
+        self, tower: Callable[[Vision], jax.Array], rows: int, buckets: Buckets, limit_bytes: int
+    ):
         self._tower, self._rows, self._limit = tower, rows, limit_bytes
         self._waiting: dict[str, Segment] = {}
         self._features: collections.OrderedDict[str, np.ndarray] = collections.OrderedDict()
         self._wanted: collections.Counter[str] = collections.Counter()
         self._keys: dict[int, list[str]] = {}
+        self._buckets = buckets
         self._bytes = self.computed = 0
 
     def expect(self, number: int, example: Example) -> None:
@@ -73,7 +77,8 @@ class Images:
         """Looks at waiting images, those wanted among them."""
         while wanted:
             largest = max(wanted, key=lambda key: (self._waiting[key].length, key))
-            length = bucket(self._waiting[largest].length, _LEAST_PATCHES, _PARTS)
+            own = bucket(self._waiting[largest].length, _LEAST_PATCHES, _PARTS)
+            (length,) = self._buckets.choose(("look", self._rows), (own,))
             fitting = [key for key, one in self._waiting.items() if one.length <= length]
             fitting.sort(key=lambda key: (key not in wanted, -self._waiting[key].length))
             chosen = fitting[: self._rows]

@@ -38,6 +38,7 @@ class Queue:
     def __init__(self, prompts: Iterator[Prompt], ahead: int):
         self._prompts, self._ahead = prompts, ahead
         self.waiting: list[Prompt] = []
+        self._is_begun = False
 
     def fill(self, least: int) -> list[Prompt]:
         """Looks ahead; those that are new, of which `least` may come whatever their pixels take."""
@@ -53,12 +54,16 @@ class Queue:
         return new
 
     def take(self, most: int) -> list[Prompt]:
-        """The one that has waited longest, and those nearest to it in tokens and patches."""
+        """The one that has waited longest, and those nearest to it in tokens and patches.
+
+        The first time it is the largest, so that its shapes do for most of the others.
+        """
         if not self.waiting:
             return []
-        oldest = self.waiting[0]
         alike = sorted(self.waiting, key=lambda prompt: prompt.example.lengths)
-        place = next(i for i, prompt in enumerate(alike) if prompt is oldest)
+        lead = self.waiting[0] if self._is_begun else alike[-1]
+        self._is_begun = True
+        place = next(i for i, prompt in enumerate(alike) if prompt is lead)
         start = max(min(place - most // 2, len(alike) - most), 0)
         taken = alike[start : start + most]
         chosen = {prompt.number for prompt in taken}

@@ -21,6 +21,7 @@ from vsfa_jax.decode.sampling import Sampling, choose
 from vsfa_jax.kernels.attention import on_mesh
 
 ROWS, HEADS = ("data", "fsdp"), "tensor"  # mesh axes that share rows, and heads of keys
+PROGRAMS = ("look", "prompt", "empty", "insert", "lengthen", "advance")
 KeysValues = tuple[jax.Array, jax.Array]
 
 

@@ -38,6 +38,7 @@ class Vlm:
       processor: conversations -> examples.
       directory: where it was loaded from.
       mesh: where its parameters lie.
+      buckets: of prompts that were decoded, for which there are programs.
     """
 
     family: str
@@ -46,6 +47,7 @@ class Vlm:
     processor: Any
     directory: Path
     mesh: Mesh
+    buckets: decode.Buckets = dataclasses.field(default_factory=decode.Buckets)
 
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
         """One conversation a row, padded on the right to the longest.
@@ -160,7 +162,7 @@ class Vlm:
             )
             for number in range(len(conversations))
         )
-        yield from decode.Engine(self.model, self.mesh, decoding).run(prompts)
+        yield from decode.Engine(self.model, self.mesh, decoding, self.buckets).run(prompts)
 
     def _batches(
         self,
