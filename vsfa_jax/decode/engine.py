@@ -143,7 +143,7 @@ class Engine:
             np.asarray([*numbers, *[1] * nowhere])
             for numbers in ([p.seed for p in chosen], [p.limit for p in chosen])
         )
-        self._slots = slots.insert(
+        filled = slots.insert(
             self._slots,
             group,
             places,
@@ -151,6 +151,7 @@ class Engine:
             limits.astype(np.int32),
             mesh=self.mesh,
         )
+        self._slots = slots.settled(filled, self.mesh)
 
     def _make_room(self, chosen: list[Prompt], group: slots.Prompted) -> None:
         """Makes rows long enough for these prompts and any answers to them."""
@@ -158,7 +159,7 @@ class Engine:
         wanted = bucket(longest + self.decoding.max_new_tokens, _LEAST_TOKENS, _PARTS)
         num_keys = cache_slots(max(wanted, group.cache.keys.shape[3]))
         if self._slots is None:
-            self._slots = slots.empty(
+            made = slots.empty(
                 group,
                 rows=self.decoding.rows,
                 num_keys=num_keys,
@@ -166,7 +167,10 @@ class Engine:
                 mesh=self.mesh,
             )
         elif num_keys > self._slots.cache.keys.shape[3]:
-            self._slots = slots.lengthen(self._slots, num_keys=num_keys, mesh=self.mesh)
+            made = slots.lengthen(self._slots, num_keys=num_keys, mesh=self.mesh)
+        else:
+            return
+        self._slots = slots.settled(made, self.mesh)
 
     def _speak(self) -> bool:
         """Starts the rows until a group's worth is free; False where no row has a prompt."""
@@ -175,7 +179,7 @@ class Engine:
         if not active:
             return False
         wanted = self.group - free if free < self.group else self.group
-        self._slots = slots.advance(
+        said = slots.advance(
             self.model,
             self._slots,
             np.int32(min(wanted, active)),
@@ -183,6 +187,7 @@ class Engine:
             stop_tokens=self.decoding.stop_tokens,
             mesh=self.mesh,
         )
+        self._slots = slots.settled(said, self.mesh)
         return True
 
     def _collect(self) -> dict[int, list[int]]:

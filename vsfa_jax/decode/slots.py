@@ -219,12 +219,25 @@ def advance(
         return _placed(jax.lax.while_loop(lambda now: now.done.sum() < enough, say, slots), mesh)
 
 
+def settled(slots: Slots, mesh: Mesh) -> Slots:
+    """The same rows under the one name of their places that every program is compiled for.
+
+    On one device a result may carry the place of any argument, which would compile the next anew.
+    """
+    return jax.device_put(slots, _places(slots, mesh))
+
+
 def _placed(slots: Slots, mesh: Mesh) -> Slots:
+    """Traced rows where `_places` says."""
+    return jax.lax.with_sharding_constraint(slots, _places(slots, mesh))
+
+
+def _places(slots: Slots, mesh: Mesh) -> Any:
     """Rows shared as the mesh shares a batch's, and heads as it shares a model's."""
     heads = HEADS if slots.cache.keys.shape[2] % mesh.shape[HEADS] == 0 else None
 
-    def place(leaf: jax.Array) -> jax.Array:
+    def place(leaf: jax.Array) -> NamedSharding:
         spec = PartitionSpec(None, ROWS, heads) if leaf.ndim == 5 else PartitionSpec(ROWS)
-        return jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec))
+        return NamedSharding(mesh, spec)
 
     return jax.tree.map(place, slots)
