@@ -93,8 +93,7 @@ class Engine:
                 ready = self._ready(queue) if len(self._free()) >= self.group else None
             if not self._speak():
                 return
-            self._expect(queue)  # while the device is busy
-            ready = ready or self._ready(queue)
+            ready = ready or self._ready(queue)  # while the device is busy
             yield self._collect()
 
     def _expect(self, queue: Queue) -> None:
@@ -114,6 +113,7 @@ class Engine:
 
     def _ready(self, queue: Queue) -> tuple[list[Prompt], slots.Prompted] | None:
         """The next group, run as far as its answers' first tokens."""
+        self._expect(queue)
         if not (chosen := queue.take(self.group)):
             return None
         examples = self.images.replace([p.number for p in chosen], [p.example for p in chosen])

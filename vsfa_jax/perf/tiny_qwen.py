@@ -29,7 +29,7 @@ _TEMPLATE = (
     "if part.type == 'image' else part.text }} {% endfor %}<|im_end|> {% endfor %}"
     "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
 )
-_PATCH, _SIDES = 14, (56, 224)  # pixels
+_PATCH, _SIDES = 14, (28, 112)  # pixels
 _MEAN_STD = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 
 
@@ -76,7 +76,7 @@ def write(directory: Path, seed: int) -> Path:
 
 
 def cases(number: int, seed: int, per_image: int, lengths: tuple[int, int]) -> list[Case]:
-    """Questions of 8 to 40 words about noise of mixed sizes.
+    """Questions of 4 to 32 words about noise of mixed sizes.
 
     Args:
       number: of cases.
@@ -90,7 +90,7 @@ def cases(number: int, seed: int, per_image: int, lengths: tuple[int, int]) -> l
         if place % per_image == 0:
             width, height = draw.integers(_SIDES[0], _SIDES[1], 2, endpoint=True)
             image = Image.fromarray(draw.integers(0, 256, (height, width, 3), np.uint8))
-        words = draw.integers(0, VOCABULARY - len(_SPECIAL), draw.integers(8, 40, endpoint=True))
+        words = draw.integers(0, VOCABULARY - len(_SPECIAL), draw.integers(4, 32, endpoint=True))
         question = "<image>" + " ".join(f"w{word}" for word in words)
         messages = [{"role": "user", "content": question}]
         length = int(draw.integers(*lengths, endpoint=True))
