@@ -29,7 +29,7 @@ _TEMPLATE = (
     "if part.type == 'image' else part.text }} {% endfor %}<|im_end|> {% endfor %}"
     "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
 )
-_PATCH, _SIDES = 14, (28, 112)  # pixels
+_PATCH, _LEAST, _MOST = 14, 28, 448  # pixels of a patch's side, and of an image's
 _MEAN_STD = ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 
 
@@ -75,7 +75,9 @@ def write(directory: Path, seed: int) -> Path:
     return whole
 
 
-def cases(number: int, seed: int, per_image: int, lengths: tuple[int, int]) -> list[Case]:
+def cases(
+    number: int, seed: int, per_image: int, lengths: tuple[int, int], largest: int
+) -> list[Case]:
     """Questions of 4 to 32 words about noise of mixed sizes.
 
     Args:
@@ -83,12 +85,13 @@ def cases(number: int, seed: int, per_image: int, lengths: tuple[int, int]) -> l
       seed: of sizes, words, lengths and pixels.
       per_image: cases that share an image.
       lengths: the least and the most tokens of an answer, uniform between them.
+      largest: pixels; sides of an image are uniform from 28 to this, at most 448.
     """
     draw = np.random.default_rng(seed)
     made: list[Case] = []
     for place in range(number):
         if place % per_image == 0:
-            width, height = draw.integers(_SIDES[0], _SIDES[1], 2, endpoint=True)
+            width, height = draw.integers(_LEAST, largest, 2, endpoint=True)
             image = Image.fromarray(draw.integers(0, 256, (height, width, 3), np.uint8))
         words = draw.integers(0, VOCABULARY - len(_SPECIAL), draw.integers(4, 32, endpoint=True))
         question = "<image>" + " ".join(f"w{word}" for word in words)
@@ -161,6 +164,6 @@ def _images() -> dict[str, Any]:
         "image_std": deviation,
         "merge_size": 2,
         "patch_size": _PATCH,
-        "size": {"longest_edge": _SIDES[1] ** 2, "shortest_edge": _SIDES[0] ** 2},
+        "size": {"longest_edge": _MOST**2, "shortest_edge": _LEAST**2},
         "temporal_patch_size": 2,
     }
