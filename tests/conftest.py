@@ -18,7 +18,13 @@ import jax  # noqa: E402
 # Programs of tiny models that run once or twice: most of the time is the compiler's.
 COMPILED_QUICKLY = {
     *("test_attention", "test_attention_gpu", "test_attention_tpu", "test_cross_entropy"),
-    *("test_decode", "test_models_backends", "test_models_contract", "test_models_conversation"),
+    *(
+        "test_decode",
+        "test_decode_engine",
+        "test_models_backends",
+        "test_models_contract",
+        "test_models_conversation",
+    ),
     *(
         "test_models_weights",
         "test_peft",

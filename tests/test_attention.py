@@ -224,18 +224,22 @@ def test_decoding_equals_the_last_row_of_the_whole(window: int | None) -> None:
     rng = np.random.default_rng(0)
     q, k, v = (
         jnp.asarray(rng.normal(size=shape), jnp.float32)
-        for shape in ((3, 14, 32), (3, 1100, 2, 32), (3, 1100, 2, 32))
+        for shape in ((3, 14, 32), (3, 2, 1100, 32), (3, 2, 1100, 32))
     )
     lengths = np.asarray([1, 700, 1100])
     found = decode_attention(q, k, v, lengths=jnp.asarray(lengths), window=window)
     for row, length in enumerate(lengths):
-        part = (x[row : row + 1, :length] for x in (k, v))
+        part = (x[row : row + 1, :, :length].swapaxes(1, 2) for x in (k, v))
         wanted = attention(
             q[row : row + 1, None], *part, causal=True, window=window, backend="reference"
         )
         np.testing.assert_allclose(found[row], wanted[0, 0], atol=2e-6)
     other = decode_attention(
-        q, k.at[0, 1:].set(9e3), v.at[0, 1:].set(9e3), lengths=jnp.asarray(lengths), window=window
+        q,
+        k.at[0, :, 1:].set(9e3),
+        v.at[0, :, 1:].set(9e3),
+        lengths=jnp.asarray(lengths),
+        window=window,
     )
     np.testing.assert_array_equal(found, other)
 

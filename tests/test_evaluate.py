@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from vsfa_jax.data.record import Message
 from vsfa_jax.kept import Kept
 
 __all__ = ["cases", "settings", "wired"]  # fixtures
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Parrot:
@@ -188,6 +192,95 @@ def test_an_evaluation_that_is_stopped_keeps_what_was_answered(tmp_path, cases):
     texts = [answer.text.split()[0] for answer in said]
     assert texts.count("a") == answering.ROUND * 2 and texts.count("b") == len(cases) - 8
     assert [answer.case_id for answer in said] == [case.id for case in cases]
+
+
+class Talker:
+    """Tells answers two at a time, the last asked first, and may be killed amid them."""
+
+    def __init__(self, patience):
+        self.patience, self.asked = patience, []
+
+    def stream(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        rest = list(range(len(conversations)))
+        while rest:
+            if self.patience <= len(self.asked):
+                raise KeyboardInterrupt
+            ended, rest = rest[-2:], rest[:-2]
+            self.asked += [seeds[number] for number in ended]
+            yield {number: f"{seeds[number]} at {temperature}" for number in ended}
+
+
+def test_answers_are_kept_as_they_end_and_each_case_is_asked_once(tmp_path, cases, capsys):
+    options = {"max_new_tokens": 7, "temperature": 0.9, "batch_size": 64, "seed": 3}
+    whole = answering.answers(Talker(10**6), cases, name="base", **options)
+    asked = []
+    for patience in (7, 50, 10**6):
+        talker = Talker(patience)
+        kept = Kept(tmp_path, {"base": "key"})
+        before = len(kept.answers("base"))
+        assert before == len(asked), "what was told before the kill is there"
+        if patience < len(cases):
+            with pytest.raises(KeyboardInterrupt):
+                answering.answers(talker, cases, name="base", **options, kept=kept)
+        else:
+            said = answering.answers(talker, cases, name="base", **options, kept=kept, shows=True)
+        asked += talker.asked
+    assert said == whole
+    assert sorted(asked) == sorted(answering.case_seed(3, case.id) for case in cases)
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"case {before + 2}/{len(cases)}  ") and " cases/s  0:00:0" in first
+    assert last.startswith(f"case {len(cases)}/{len(cases)}  ") and last.endswith(" 0:00:00 left")
+
+
+def test_the_pace_leaves_out_the_compiler(monkeypatch):
+    clock = iter((0.0, 100.0, 110.0))
+    monkeypatch.setattr(answering.time, "monotonic", lambda: next(clock))
+    pace = answering.Pace(done=20, total=100)
+    assert pace.row(30) == {"cases_per_s": 0.1, "left_s": 700.0}
+    assert pace.row(50) == {"cases_per_s": 2.0, "left_s": 25.0}
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from vsfa_jax import answering, benchmarks
+from vsfa_jax.kept import Kept
+
+class Slow:
+    def stream(self, conversations, max_new_tokens, temperature, seeds, batch_size):
+        for number in range(len(conversations)):
+            time.sleep(0.002)
+            print(seeds[number], flush=True)
+            yield {number: f"{seeds[number]}"}
+
+cases = benchmarks.load(["tinyworld"], per_kind=30, seed=0)
+answering.answers(Slow(), cases, name="base", max_new_tokens=1, temperature=1.0, batch_size=8,
+                  seed=0, kept=Kept(Path(sys.argv[1]), {"base": "key"}))
+"""
+
+
+@pytest.mark.slow
+def test_nothing_that_was_kept_is_asked_again_after_kills(tmp_path, cases):
+    """kill -9 while answers are written: at most the one being written is asked twice."""
+    asked, kills = [], 0
+    for wait in (5, 40, 3, 25, 10**6):
+        command = [sys.executable, "-c", KILLED, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            told = []
+            for line in process.stdout:
+                told.append(int(line))
+                if len(told) == wait:
+                    process.kill()
+                    kills += 1
+        asked.append(told)
+    assert kills == 4
+    seeds = {answering.case_seed(0, case.id) for case in cases}
+    kept = Kept(tmp_path, {"base": "key"}).answers("base")
+    assert len(kept) == len(cases) and {int(text) for text in kept.values()} == seeds
+    lines = (tmp_path / "answered.jsonl").read_text().splitlines()
+    assert len(lines) == len(cases), "every case is answered once"
+    everything = [seed for told in asked for seed in told]
+    assert set(everything) == seeds and len(everything) <= len(seeds) + kills
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "/a", ".hidden"])

@@ -95,11 +95,11 @@ def evaluate(
     kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
 
-        def stopped() -> bool:  # asked after every round
+        def stopped() -> bool:  # asked whenever answers have ended
             workdir.send(EVERY_S)
             return preemption.agreed()
 
-        said = ask(models, cases, options, rows, base_answers, kept, stopped)
+        said = ask(models, cases, settings, rows, base_answers, kept, stopped)
     if jax.process_index() > 0:
         return ""
     findings.forget_table(directory)
@@ -228,7 +228,7 @@ def judges_text(settings: config.Settings, cases: Sequence[Case]) -> str:
 def ask(
     models: Mapping[str, Model],
     cases: Sequence[Case],
-    options: config.Eval,
+    settings: config.Settings,
     rows: Mapping[str, str],
     base_answers: Sequence[Answer],
     kept: Kept,
@@ -239,12 +239,13 @@ def ask(
     Args:
       models: what is asked, by the name under which its answers are kept.
       cases: all of them.
-      options: of decoding.
+      settings: of the run; how to decode, and whether progress is shown.
       rows: name of a row -> defence.
       base_answers: what the base said before.
       kept: what was answered before.
       stopped: asked after every round.
     """
+    options = settings.eval
 
     def put(name: str, asked: Sequence[Case]) -> list[Answer]:
         logging.info("%s answers", name)
@@ -258,6 +259,7 @@ def ask(
             seed=options.seed,
             kept=kept,
             stopped=stopped,
+            shows=settings.progress and jax.process_index() == 0,
         )
 
     plain = list(base_answers) or put(tables.BASE, cases)

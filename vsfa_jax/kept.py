@@ -3,7 +3,7 @@
     WORKDIR/eval/NAME/answered.jsonl    one JSON line an answer: key, model, case_id, text
 
 A key stands for all that a model's answers follow from. An answer is there once it is written, so
-that a kill costs the round that was being asked. Of several processes the first one reads and
+that a kill costs the answers that were being said. Of several processes the first one reads and
 writes, and tells the others what it read: the next evaluation may have another number of them.
 """
 

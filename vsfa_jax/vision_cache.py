@@ -10,8 +10,6 @@ not trained says the same of them each time. What is kept is what the tower says
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +21,8 @@ from absl import logging
 
 from vsfa_jax.core.errors import CheckpointError, ConfigError
 from vsfa_jax.core.paths import write_json
-from vsfa_jax.data.batch import FEATURES, Budget, Example, Vision, collate_row
+from vsfa_jax.data.batch import Budget, Example, Vision, collate_row
+from vsfa_jax.data.segments import Segment, segments, with_features
 from vsfa_jax.kernels.attention import on_mesh
 from vsfa_jax.state import mesh_of
 
@@ -79,9 +78,9 @@ class VisionCache:
             logging.info("vision cache: holds these records already")
             return
         known, runs = len(self._starts), 0
-        waiting, held = dict[str, _Segment](), 0
+        waiting, held = dict[str, Segment](), 0
         for example in examples:
-            for segment in _segments(example):
+            for segment in segments(example):
                 if segment.key in self._starts or segment.key in waiting:
                     continue
                 if held + segment.length > self.budget.patches:
@@ -105,31 +104,27 @@ class VisionCache:
           KeyError: a segment was never computed.
         """
         if len(example.patches):
-            features = np.concatenate([self._read(segment) for segment in _segments(example)])
+            features = np.concatenate([self._read(segment) for segment in segments(example)])
         else:
             features = np.zeros((0, self._width), self._dtype)
-        return dataclasses.replace(
-            example,
-            patches=np.zeros((len(example.patches), 0), np.float32),
-            patch_places={**example.patch_places, FEATURES: features},
-        )
+        return with_features(example, features)
 
-    def _read(self, segment: _Segment) -> np.ndarray:
+    def _read(self, segment: Segment) -> np.ndarray:
         row = self._width * self._dtype.itemsize
         with self._file().open("rb") as file:
             file.seek(self._starts[segment.key] * row)
             data = file.read(segment.length * row)
         return np.frombuffer(data, self._dtype).reshape(segment.length, self._width)
 
-    def _compute(self, segments: list[_Segment]) -> None:
+    def _compute(self, chosen: list[Segment]) -> None:
         """Runs the tower over segments side by side and appends what it says."""
-        row = collate_row([s.example for s in segments], self.budget, segments[0].example)
+        row = collate_row([s.example for s in chosen], self.budget, chosen[0].example)
         vision: Vision = jax.tree.map(lambda leaf: leaf[None], row.vision)
         features = np.asarray(self._run(self.model, vision))  # [S, 1, P, D]
         flat = features[:, 0].transpose(1, 0, 2).reshape(self.budget.patches, -1)
         at = 0
         with self._file().open("ab") as file:
-            for segment in segments:
+            for segment in chosen:
                 count = segment.length
                 file.write(np.ascontiguousarray(flat[at : at + count]).tobytes())
                 self._starts[segment.key] = self._rows
@@ -158,43 +153,3 @@ class VisionCache:
     def _save(self) -> None:
         index = {"key": self.key, "rows": self._rows, "starts": self._starts}
         write_json(self.directory / _INDEX, {**index, "filled": self._filled})
-
-
-@dataclasses.dataclass(frozen=True)
-class _Segment:
-    """One segment of an example as an example of its own, and a hash of what the tower reads."""
-
-    key: str
-    example: Example
-
-    @property
-    def length(self) -> int:
-        """Its patches."""
-        return len(self.example.patches)
-
-
-def _segments(example: Example) -> Iterator[_Segment]:
-    if not len(example.patches):
-        return
-    ends = np.flatnonzero(np.diff(example.patch_segments, append=-1)) + 1
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        here = slice(start, end)
-        places = {}
-        digest = hashlib.sha256(example.patches[here].tobytes())
-        for name, place in sorted(example.patch_places.items()):
-            part = place[here]
-            if name.endswith("_ids"):
-                part = (part - part.min() + 1).astype(part.dtype)
-            digest.update(name.encode() + part.tobytes())
-            places[name] = part
-        one = dataclasses.replace(
-            example,
-            tokens=example.tokens[:0],
-            trained=example.trained[:0],
-            positions=example.positions[:0],
-            image_index=example.image_index[:0],
-            patches=example.patches[here],
-            patch_segments=np.ones(end - start, np.int32),
-            patch_places=places,
-        )
-        yield _Segment(digest.hexdigest(), one)

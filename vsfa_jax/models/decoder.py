@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,8 +94,8 @@ class Cache:
     """Keys and values of every layer while decoding.
 
     Attributes:
-      keys: [L, B, S, K, H].
-      values: [L, B, S, K, H].
+      keys: [L, B, K, S, H].
+      values: [L, B, K, S, H].
       lengths: [B] int32, how many of a row's slots hold a token, from the first on.
     """
 
@@ -151,6 +153,7 @@ class Decoder(nnx.Module):
         positions: jax.Array,
         segment_ids: jax.Array,
         deepstack: jax.Array | None = None,
+        prefix: KeysValues | None = None,
     ) -> tuple[jax.Array, KeysValues]:
         """The whole decoder over packed rows.
 
@@ -160,57 +163,83 @@ class Decoder(nnx.Module):
           segment_ids: [B, T].
           deepstack: [n, B, T, D], of which the first is added after the first layer and so on;
             zero where there is no image.
+          prefix: keys and values of tokens that stand before the first of every row, each
+            [L, C, K, H]; rows are of one segment then, number 1.
 
         Returns:
-          hidden [B, T, D], and every layer's keys and values, each [L, B, T, K, H] (dead code
+          hidden [B, T, D], and every layer's keys and values, each [L, B, C + T, K, H] (dead code
           where nobody reads them).
         """
+        attend_after = self._attention(segment_ids, 0 if prefix is None else prefix[0].shape[1])
 
-        window = self.config.window
-        head_size = self.config.head_size
-        seen = map_blocks(segment_ids, head_size, causal=True, window=window)
-
-        def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-            out = attention(
-                *(q, k, v),
-                segment_ids=segment_ids,
-                block_map=seen,
-                causal=True,
-                window=window,
-                backend=self.attention.name,
-                interpret=self.attention.interpret,
-            )
-            return out, (k, v)
-
-        def run(x: jax.Array, scanned: tuple[Block, jax.Array]) -> tuple[jax.Array, KeysValues]:
-            layer, number = scanned
-            x, kept = layer(x, rope, attend)
+        def run(
+            x: jax.Array, scanned: tuple[Block, jax.Array, KeysValues | None]
+        ) -> tuple[jax.Array, KeysValues]:
+            layer, number, before = scanned
+            x, kept = layer(x, rope, functools.partial(attend_after, before))
             return split_sequence(_add_deepstack(x, deepstack, number)), kept
 
         rope = self.config.rotary.table(positions)
         numbers = jnp.arange(self.config.num_layers)
         body = rematerialised(run, self.remat)
-        x, kept = jax.lax.scan(body, split_sequence(x), (self.layers, numbers))
+        x, kept = jax.lax.scan(body, split_sequence(x), (self.layers, numbers, prefix))
         return self.norm(x), kept
+
+    def _attention(self, segment_ids: jax.Array, before: int) -> Callable[..., Any]:
+        """(prefix of a layer, q, k, v) -> attention over both, and the keys and values of both."""
+        window = self.config.window
+        asked: dict[str, Any] = {"segment_ids": segment_ids, "causal": True, "window": window}
+        if before:
+            ids = jnp.pad(segment_ids, ((0, 0), (before, 0)), constant_values=1)
+            asked["segment_ids"] = (segment_ids, ids)
+        else:
+            head_size = self.config.head_size
+            asked["block_map"] = map_blocks(segment_ids, head_size, causal=True, window=window)
+
+        def attend(
+            prefix: KeysValues | None, q: jax.Array, k: jax.Array, v: jax.Array
+        ) -> tuple[jax.Array, KeysValues]:
+            if prefix is not None:
+                k, v = (_after(old, new) for old, new in zip(prefix, (k, v), strict=True))
+            backend = self.attention
+            out = attention(q, k, v, backend=backend.name, interpret=backend.interpret, **asked)
+            return out, (k, v)
+
+        return attend
 
     def step(self, x: jax.Array, positions: jax.Array, cache: Cache) -> tuple[jax.Array, Cache]:
         """One new token a row: x [B, 1, D] at positions [B, 1, 3], its keys kept after the last."""
         lengths = cache.lengths + 1
 
-        def layer_step(
-            x: jax.Array, scanned: tuple[Block, jax.Array, jax.Array]
-        ) -> tuple[jax.Array, KeysValues]:
-            layer, keys, values = scanned
+        def run(
+            carry: tuple[jax.Array, jax.Array, jax.Array], scanned: tuple[Block, jax.Array]
+        ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], None]:
+            (x, keys, values), (layer, number) = carry, scanned
 
             def attend(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, KeysValues]:
-                kept = _insert(keys, k, cache.lengths), _insert(values, v, cache.lengths)
-                out = decode_attention(q[:, 0], *kept, lengths=lengths, window=self.config.window)
-                return out[:, None], kept
+                kept = (
+                    _insert(cached, new, number, cache.lengths)
+                    for cached, new in ((keys, k), (values, v))
+                )
+                keys_now, values_now = kept
+                out = decode_attention(
+                    q[:, 0],
+                    keys_now[number],
+                    values_now[number],
+                    lengths=lengths,
+                    window=self.config.window,
+                )
+                return out[:, None], (keys_now, values_now)
 
-            return layer(x, rope, attend)
+            x, (keys, values) = layer(x, rope, attend)
+            return (x, keys, values), None
 
         rope = self.config.rotary.table(positions)
-        x, (keys, values) = jax.lax.scan(layer_step, x, (self.layers, cache.keys, cache.values))
+        numbers = jnp.arange(self.config.num_layers)
+        # Carried, not scanned over: so the compiler writes into the cache where it lies.
+        (x, keys, values), _ = jax.lax.scan(
+            run, (x, cache.keys, cache.values), (self.layers, numbers)
+        )
         return self.norm(x), Cache(keys, values, lengths)
 
 
@@ -222,6 +251,13 @@ def _add_deepstack(x: jax.Array, deepstack: jax.Array | None, number: jax.Array)
     return x + jnp.where(number < len(deepstack), chosen, 0).astype(x.dtype)
 
 
-def _insert(cached: jax.Array, new: jax.Array, slots: jax.Array) -> jax.Array:
-    """cached [B, S, K, H] with new [B, 1, K, H] at each row's slot [B]."""
-    return cached.at[jnp.arange(len(cached)), slots].set(new[:, 0].astype(cached.dtype))
+def _after(prefix: jax.Array, new: jax.Array) -> jax.Array:
+    """prefix [C, K, H] before each row of new [B, T, K, H]."""
+    rows = jnp.broadcast_to(prefix, (len(new), *prefix.shape))
+    return jnp.concatenate([rows.astype(new.dtype), new], axis=1)
+
+
+def _insert(cached: jax.Array, new: jax.Array, layer: jax.Array, slots: jax.Array) -> jax.Array:
+    """cached [L, B, K, S, H] with new [B, 1, K, H] in one layer, at each row's slot [B]."""
+    rows = jnp.arange(len(new))
+    return cached.at[layer, rows, :, slots].set(new[:, 0].astype(cached.dtype))

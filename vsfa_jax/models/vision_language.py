@@ -10,7 +10,7 @@ from flax import nnx
 
 from vsfa_jax.data.batch import FEATURES, NEWLINE, Batch, Vision
 from vsfa_jax.kernels.attention import Backend, cache_slots
-from vsfa_jax.models.decoder import Cache, Decoder
+from vsfa_jax.models.decoder import Cache, Decoder, KeysValues
 
 
 class VisionLanguage(nnx.Module):
@@ -76,20 +76,38 @@ class VisionLanguage(nnx.Module):
         """[..., D] -> [..., V] float32."""
         return self.language.logits(hidden)
 
+    def prompt(self, batch: Batch, prefix: KeysValues | None = None) -> tuple[jax.Array, Cache]:
+        """Runs prompts, one a row.
+
+        Args:
+          batch: padded on the right.
+          prefix: keys and values of what every row's prompt begins with and `batch` leaves out,
+            each [L, C, K, H]; positions of the batch go on after it.
+
+        Returns:
+          logits [B, V] after each row's last token, and the cache of prefix and batch, of C + T
+          slots a row.
+        """
+        x, deepstack = self.embed(batch)
+        hidden, kept = self.language(x, batch.positions, batch.segment_ids, deepstack, prefix)
+        last = batch.segment_ids.astype(bool).sum(-1) - 1
+        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
+        before = 0 if prefix is None else prefix[0].shape[1]
+        keys, values = (jnp.swapaxes(leaf, 2, 3) for leaf in kept)
+        return self.logits(hidden), Cache(keys, values, last + 1 + before)
+
     def prefill(self, batch: Batch, num_slots: int) -> tuple[jax.Array, Cache]:
         """Runs prompts, one a row, and leaves room for at least `num_slots` more tokens.
 
         Returns:
           logits [B, V] after each row's last token, and the cache.
         """
-        x, deepstack = self.embed(batch)
-        hidden, kept = self.language(x, batch.positions, batch.segment_ids, deepstack)
-        last = batch.segment_ids.astype(bool).sum(-1) - 1
+        logits, cache = self.prompt(batch)
         tokens = batch.tokens.shape[1]
-        room = ((0, 0), (0, 0), (0, cache_slots(tokens + num_slots) - tokens), (0, 0), (0, 0))
-        keys, values = (jnp.pad(leaf, room) for leaf in kept)
-        hidden = jnp.take_along_axis(hidden, last[:, None, None], axis=1)[:, 0]
-        return self.logits(hidden), Cache(keys, values, last + 1)
+        more = cache_slots(tokens + num_slots) - tokens
+        room = ((0, 0), (0, 0), (0, 0), (0, more), (0, 0))
+        keys, values = (jnp.pad(leaf, room) for leaf in (cache.keys, cache.values))
+        return logits, Cache(keys, values, cache.lengths)
 
     def step(
         self, tokens: jax.Array, positions: jax.Array, cache: Cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vsfa_jax.kernels.attention import on_mesh
 from vsfa_jax.models import rows
 
 Conversation = Mapping[str, Any]
+_ROUND = 4  # batches that are sorted by length together
 
 
 @functools.partial(jax.jit, static_argnames="mesh")
@@ -37,6 +38,7 @@ class Vlm:
       processor: conversations -> examples.
       directory: where it was loaded from.
       mesh: where its parameters lie.
+      buckets: of prompts that were decoded, for which there are programs.
     """
 
     family: str
@@ -45,6 +47,7 @@ class Vlm:
     processor: Any
     directory: Path
     mesh: Mesh
+    buckets: decode.Buckets = dataclasses.field(default_factory=decode.Buckets)
 
     def batch(self, conversations: Sequence[Conversation]) -> Batch:
         """One conversation a row, padded on the right to the longest.
@@ -85,8 +88,7 @@ class Vlm:
         answers = self.generate_tokens(
             conversations, max_new_tokens, temperature, seeds, batch_size, top_p
         )
-        decode_text = self.processor.tokenizer.decode
-        return [decode_text(tokens, skip_special_tokens=True).strip() for tokens in answers]
+        return [self._text(tokens) for tokens in answers]
 
     def generate_tokens(
         self,
@@ -98,37 +100,128 @@ class Vlm:
         top_p: float = 1.0,
     ) -> list[list[int]]:
         """As `generate`: an answer's tokens, with its stop token if it came to one."""
-        count = len(conversations)
-        seeds = list(range(count)) if seeds is None else list(seeds)
-        part, parts = rows.row_share(self.mesh)
-        mine = {
-            i: self.processor.encode(conversations[i], generate=True)
-            for i in (range(part, count, parts) or range(count)[:1])
-        }
-        order = sorted(mine, key=lambda i: mine[i].lengths)
-        own = order if part < count else []
+        seeds = range(len(conversations)) if seeds is None else seeds
+        answers: list[list[int]] = [[] for _ in range(len(conversations))]
+        for ended in self.stream_tokens(
+            conversations, max_new_tokens, decode.Sampling(temperature, top_p), seeds, batch_size
+        ):
+            for number, tokens in ended.items():
+                answers[number] = tokens
+        return answers
+
+    def stream(
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int,
+        temperature: float,
+        seeds: Sequence[int],
+        batch_size: int,
+    ) -> Iterator[dict[int, str]]:
+        """As `generate`: answers by their conversations' numbers, as soon as they have ended."""
+        sampling = decode.Sampling(temperature)
+        for ended in self.stream_tokens(conversations, max_new_tokens, sampling, seeds, batch_size):
+            yield {number: self._text(tokens) for number, tokens in ended.items()}
+
+    def stream_tokens(
+        self,
+        conversations: Sequence[Conversation],
+        max_new_tokens: int,
+        sampling: decode.Sampling,
+        seeds: Sequence[int],
+        batch_size: int,
+        limits: Sequence[int] | None = None,
+    ) -> Iterator[dict[int, list[int]]]:
+        """Tokens of answers as they end, each conversation's once.
+
+        One process replaces a row that has ended. Several that hold the model together answer
+        batch by batch, each of which ends with its longest answer.
+
+        Args:
+          conversations: as of `generate`; each is looked at once, shortly before it is asked.
+          max_new_tokens: the most tokens of an answer.
+          sampling: how tokens are chosen.
+          seeds: one a conversation.
+          batch_size: as of `generate`.
+          limits: the most tokens of each answer, at most `max_new_tokens`; that one for all where
+            None.
+        """
         shards = rows.num_shards(self.mesh)
-        size = -(-batch_size // shards) * shards // parts  # rows of a batch in this part
-        answers: list[list[int]] = [[] for _ in range(count)]
-        for start in range(0, -(-count // parts), size):
-            chosen = own[start : start + size]
-            padded = chosen + [(chosen or order)[-1]] * (size - len(chosen))
-            numbers = np.asarray(chosen + [-1] * (size - len(chosen)), np.int32)
-            batch = decode.collate_prompts([mine[i] for i in padded], rows.longest)
-            placed = rows.place_rows(
-                (batch, np.asarray([seeds[i] for i in padded], np.uint32), numbers), self.mesh
+        batch_size = -(-batch_size // shards) * shards
+        decoding = decode.Decoding(
+            batch_size, sampling, max_new_tokens, tuple(self.processor.stop_tokens)
+        )
+        if jax.process_count() > 1:
+            yield from self._batches(conversations, seeds, decoding, limits)
+            return
+        prompts = (
+            decode.Prompt(
+                number,
+                self.processor.encode(conversations[number], generate=True),
+                seeds[number],
+                max_new_tokens if limits is None else limits[number],
             )
+            for number in range(len(conversations))
+        )
+        yield from decode.Engine(self.model, self.mesh, decoding, self.buckets).run(prompts)
+
+    def _batches(
+        self,
+        conversations: Sequence[Conversation],
+        seeds: Sequence[int],
+        decoding: decode.Decoding,
+        limits: Sequence[int] | None,
+    ) -> Iterator[dict[int, list[int]]]:
+        """As `stream_tokens`, for several processes, of which all go through the same batches.
+
+        `_ROUND` batches are sorted by length together.
+        """
+        together = _ROUND * decoding.rows
+        for start in range(0, len(conversations), together):
+            numbers = range(start, min(start + together, len(conversations)))
+            yield from self._round(conversations, numbers, seeds, decoding, limits)
+
+    def _round(
+        self,
+        conversations: Sequence[Conversation],
+        numbers: range,
+        seeds: Sequence[int],
+        decoding: decode.Decoding,
+        limits: Sequence[int] | None,
+    ) -> Iterator[dict[int, list[int]]]:
+        """These conversations of `_batches`, of which this process looks at its own."""
+        part, parts = rows.row_share(self.mesh)
+        own = numbers[part::parts]
+        mine = {
+            number: self.processor.encode(conversations[number], generate=True)
+            for number in own or numbers[:1]
+        }
+        order = sorted(mine, key=lambda number: mine[number].lengths)
+        asked = order if own else []
+        size = decoding.rows // parts  # rows of a batch in this part
+        for start in range(0, -(-len(numbers) // parts), size):
+            chosen = asked[start : start + size]
+            nobody = size - len(chosen)
+            padded = [*chosen, *[(chosen or order)[-1]] * nobody]
+            batch = decode.collate_prompts([mine[number] for number in padded], rows.longest)
+            padded_seeds = np.asarray([seeds[number] for number in padded], np.uint32)
+            owners = np.asarray([*chosen, *[-1] * nobody], np.int32)
+            placed = rows.place_rows((batch, padded_seeds, owners), self.mesh)
             tokens = decode.generate(
                 self.model,
                 placed[0],
                 seeds=placed[1],
-                sampling=decode.Sampling(temperature, top_p),
-                max_new_tokens=max_new_tokens,
-                stop_tokens=self.processor.stop_tokens,
+                sampling=decoding.sampling,
+                max_new_tokens=decoding.max_new_tokens,
+                stop_tokens=decoding.stop_tokens,
                 mesh=self.mesh,
             )
-            for i, row in zip(*rows.fetch((placed[2], tokens)), strict=True):
-                if i >= 0:
-                    stops = np.flatnonzero(np.isin(row, self.processor.stop_tokens))
-                    answers[i] = row[: stops[0] + 1 if len(stops) else len(row)].tolist()
-        return answers
+            ended = {}
+            for number, row in zip(*rows.fetch((placed[2], tokens)), strict=True):
+                if number >= 0:
+                    stops = np.flatnonzero(np.isin(row, decoding.stop_tokens))
+                    limit = len(row) if limits is None else limits[number]
+                    ended[int(number)] = row[: min([*stops[:1] + 1, limit])].tolist()
+            yield ended
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self.processor.tokenizer.decode(tokens, skip_special_tokens=True)).strip()

@@ -84,7 +84,11 @@ class Job:
         return batch_shapes(self.family, self.config, budget, (self.eval_rows,), sharding)
 
     def lower_eval(self, budget: Budget) -> jax.stages.Lowered:
-        """Prefill and decoding of the tuned model, prompts as long as the bucket's rows."""
+        """Prefill and decoding of the tuned model, prompts as long as the bucket's rows.
+
+        A whole batch in one program, as processes that share a mesh decode; one process alone
+        prompts an eighth of the rows at a time.
+        """
         options, rows = self.settings.eval, self.eval_rows
         batch = self.prompts(budget)
         seeds = jax.ShapeDtypeStruct((rows,), np.uint32, sharding=batch.tokens.sharding)

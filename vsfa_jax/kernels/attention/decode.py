@@ -32,8 +32,8 @@ def decode_attention(
 
     Args:
       q: [B, N, H].
-      k: [B, S, K, H]; N is a multiple of K. Best with S of `cache_slots`, or it is padded.
-      v: [B, S, K, H].
+      k: [B, K, S, H]; N is a multiple of K. Best with S of `cache_slots`, or it is padded.
+      v: [B, K, S, H].
       lengths: [B] int32, at least 1: a row sees its first `lengths` keys, the last its own.
       scale: of the scores; 1 / sqrt(H) when None.
       window: a query sees its own key and this many before it.
@@ -41,26 +41,26 @@ def decode_attention(
     Returns:
       [B, N, H] in the dtype of q.
     """
-    (b, n, h), (s, kv) = q.shape, k.shape[1:3]
+    (b, n, h), (kv, s) = q.shape, k.shape[1:3]
     scale = h**-0.5 if scale is None else scale
     split = min(s, _SPLIT)
     key = jnp.arange(s + -s % split)
     seen = key < lengths[:, None]
     if window is not None:
         seen &= key >= lengths[:, None] - 1 - window
-    room = ((0, 0), (0, -s % split), (0, 0), (0, 0))
-    keys, values = (jnp.pad(x, room).reshape(b, -1, split, kv, h) for x in (k, v))
+    room = ((0, 0), (0, 0), (0, -s % split), (0, 0))
+    keys, values = (jnp.pad(x, room).reshape(b, kv, -1, split, h) for x in (k, v))
     product = {
         "precision": jax.lax.Precision.HIGHEST if q.dtype == jnp.float32 else None,
         "preferred_element_type": jnp.float32,
     }
     grouped = q.reshape(b, kv, n // kv, h)
-    scores = jnp.einsum("bkgh,bcskh->bckgs", grouped, keys, **product) * scale
-    visible = seen.reshape(b, -1, 1, 1, split)
+    scores = jnp.einsum("bkgh,bkcsh->bkgcs", grouped, keys, **product) * scale
+    visible = seen.reshape(b, 1, 1, -1, split)
     scores = jnp.where(visible, scores, FORBIDDEN)
     top = scores.max(-1, keepdims=True)
     weights = jnp.where(visible, jnp.exp(scores - top), 0)
-    parts = jnp.einsum("bckgs,bcskh->bckgh", weights.astype(v.dtype), values, **product)
-    shares = jnp.exp(top - top.max(1, keepdims=True))
-    total = (shares * weights.sum(-1, keepdims=True)).sum(1)
-    return ((shares * parts).sum(1) / total).reshape(b, n, h).astype(q.dtype)
+    parts = jnp.einsum("bkgcs,bkcsh->bkgch", weights.astype(v.dtype), values, **product)
+    shares = jnp.exp(top - top.max(3, keepdims=True))
+    total = (shares * weights.sum(-1, keepdims=True)).sum(3)
+    return ((shares * parts).sum(3) / total).reshape(b, n, h).astype(q.dtype)

@@ -1,8 +1,10 @@
-"""Answers: prefill and then one token at a time, a whole batch in one compiled program."""
+"""A batch of prompts answered whole, in one compiled program that ends with its longest answer.
+
+What processes that share a mesh use, and what a plan compiles; `engine.py` replaces rows.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,22 +14,11 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vsfa_jax.data.batch import Batch, Budget, Example, collate
+from vsfa_jax.decode.buckets import bucket
+from vsfa_jax.decode.sampling import Sampling, choose
 from vsfa_jax.kernels.attention import on_mesh
 
-_LEAST_TOKENS, _LEAST_PATCHES = 32, 4  # steps of the smallest buckets
-
-
-@dataclasses.dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen.
-
-    Attributes:
-      temperature: 0 is greedy.
-      top_p: the likeliest tokens that hold this much probability are drawn from; 1 is all.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
+LEAST_TOKENS, _LEAST_PATCHES = 32, 4  # the smallest buckets
 
 
 def collate_prompts(
@@ -42,17 +33,8 @@ def collate_prompts(
     """
     own = max(len(e.tokens) for e in examples), max(len(e.patches) for e in examples)
     tokens, patches = agree(own)
-    budget = Budget(_bucket(tokens, _LEAST_TOKENS), _bucket(patches, _LEAST_PATCHES))
+    budget = Budget(bucket(tokens, LEAST_TOKENS), bucket(patches, _LEAST_PATCHES))
     return collate([[e] for e in examples], budget, examples[0])
-
-
-def _bucket(length: int, least: int) -> int:
-    """`length` rounded up to a multiple of an eighth of its power of two, at least of `least`.
-
-    So at most an eighth is padding, and there are eight buckets from one power of two to the next.
-    """
-    step = max(least, 1 << max(length.bit_length() - 4, 0))
-    return -(-length // step) * step
 
 
 @functools.partial(jax.jit, static_argnames=("max_new_tokens", "stop_tokens", "sampling", "mesh"))
@@ -95,7 +77,7 @@ def generate(
 
     def say(carry: tuple[Any, ...]) -> tuple[Any, ...]:
         index, logits, cache, tokens, done = carry
-        chosen = _choose(logits, keys, index, sampling)
+        chosen = choose(logits, keys, jnp.full(rows, index), sampling)
         chosen = jnp.where(done, stop_tokens[0], chosen)
         tokens = tokens.at[:, index].set(chosen)
         logits, cache = model.step(chosen, next_position + index, cache)
@@ -104,28 +86,3 @@ def generate(
     start = (jnp.int32(0), logits, cache, tokens, jnp.zeros(rows, bool))
     with jax.named_scope("decode"):
         return jax.lax.while_loop(more, say, start)[3]
-
-
-def _choose(logits: jax.Array, keys: jax.Array, index: jax.Array, sampling: Sampling) -> jax.Array:
-    """[B, V] -> [B] int32."""
-    if sampling.temperature == 0:
-        return logits.argmax(-1).astype(jnp.int32)
-    logits = logits / sampling.temperature
-    if sampling.top_p < 1:
-        logits = jnp.where(_nucleus(logits, sampling.top_p), logits, -jnp.inf)
-    noise = jax.vmap(
-        lambda key: jax.random.gumbel(jax.random.fold_in(key, index), logits.shape[1:])
-    )(keys)
-    return (logits + noise).argmax(-1).astype(jnp.int32)
-
-
-def _nucleus(logits: jax.Array, top_p: float) -> jax.Array:
-    """[B, V] bool: the fewest likeliest tokens that hold at least `top_p`, always the first.
-
-    Source: arXiv 1904.09751, section 3.1.
-    """
-    order = jnp.argsort(-logits, -1)
-    sorted_probabilities = jnp.take_along_axis(jax.nn.softmax(logits, -1), order, -1)
-    before = jnp.cumsum(sorted_probabilities, -1) - sorted_probabilities
-    ranks = jnp.argsort(order, -1)
-    return jnp.take_along_axis(before < top_p, ranks, -1)
