@@ -19,8 +19,9 @@ from vsfa_jax.core import config
 from vsfa_jax.core.errors import CheckpointError, ConfigError, TrainingError
 from vsfa_jax.data import pack
 from vsfa_jax.data.batch import Budget, collate
-from vsfa_jax.evaluate import evaluate, read_answers
+from vsfa_jax.evaluate import evaluate
 from vsfa_jax.export import export
+from vsfa_jax.findings import read_answers
 from vsfa_jax.import_peft import import_peft
 from vsfa_jax.input import check_rows, encoder
 from vsfa_jax.metrics import read_metrics
