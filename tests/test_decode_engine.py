@@ -177,7 +177,9 @@ def telling_stop(free: list[list[int]]) -> int:
     def lengths(stop: int) -> set[int]:
         return {answer.index(stop) + 1 if stop in answer else len(answer) for answer in free}
 
-    return max(sorted({token for answer in free for token in answer}), key=lambda t: len(lengths(t)))
+    return max(
+        sorted({token for answer in free for token in answer}), key=lambda t: len(lengths(t))
+    )
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def evaluate(
     asked = [] if base_answers else [tables.BASE]
     asked += [stage for row, name in rows.items() for stage in defences.stages(row, name)]
     models = dict.fromkeys(asked, assembly.vlm) | ({tables.TUNED: tuned.model} if tuned else {})
-    kept = Kept(directory, {name: origin(name, settings, parts, tuned) for name in models})
+    asking = hash_json([identity["case_set_hash"], identity["decoding"]])
+    kept = Kept(directory, {name: origin(name, asking, settings, parts, tuned) for name in models})
     with Preemption() as preemption:
 
         def stopped() -> bool:  # asked whenever answers have ended
@@ -180,13 +181,13 @@ def load_cases(options: config.Eval) -> list[Case]:
     return shown + others
 
 
-def origin(name: str, settings: config.Settings, parts: Manifest, tuned: Trained | None) -> str:
-    """A hash of all that a model's answers follow from, besides the cases."""
-    options = settings.eval
-    decoding = [options.max_new_tokens, options.temperature, options.seed]
+def origin(
+    name: str, asking: str, settings: config.Settings, parts: Manifest, tuned: Trained | None
+) -> str:
+    """A hash of all that a model's answers follow from; `asking` is of the cases and decoding."""
     base = [parts.base_weights, parts.template, parts.resolution, parts.code, settings.model.dtype]
     trained = tuned.digest if tuned and name == tables.TUNED else ""
-    return hash_json([name, base, decoding, trained])
+    return hash_json([name, base, asking, trained])
 
 
 def identity_of(

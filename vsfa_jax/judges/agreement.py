@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from vsfa_jax import statistics
 from vsfa_jax.judges.xstest_labels import OUTCOMES
 
 _RESAMPLES = 1000
 
 
 def kappa(wanted: np.ndarray, found: np.ndarray) -> float:
-    """Cohen's kappa of two equally long vectors of labels; 1 where there is one label only."""
-    labels = np.union1d(wanted, found)
-    agreed = float(np.mean(wanted == found))
-    chance = sum(float(np.mean(wanted == each) * np.mean(found == each)) for each in labels)
-    return 1.0 if chance == 1.0 else (agreed - chance) / (1 - chance)
+    """Cohen's kappa of two vectors of labels; where one says the same of all, 1 if both do."""
+    value = statistics.kappa(wanted, found).kappa
+    return float(np.array_equal(wanted, found)) if value is None else value
 
 
 def kappa_interval(

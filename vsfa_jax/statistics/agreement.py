@@ -30,18 +30,22 @@ class Kappa:
     high: float
 
 
-def kappa(first: Sequence[str], second: Sequence[str]) -> Kappa:
+def kappa(first: Sequence[str] | np.ndarray, second: Sequence[str] | np.ndarray) -> Kappa:
     """Cohen's kappa of two judges' outcomes on the same answers.
+
+    Raises:
+      ValueError: they are not equally many.
 
     Source: Cohen 1960; its error by Fleiss, Cohen & Everitt 1969 (Psychol. Bull. 72:323), eq. 13.
     """
-    names = sorted({*first, *second})
-    counts = np.zeros((len(names), len(names)))
-    for one, other in zip(first, second, strict=True):
-        counts[names.index(one), names.index(other)] += 1
-    total = int(counts.sum())
+    total = len(first)
+    if total != len(second):
+        raise ValueError(f"{total} outcomes of one judge, {len(second)} of the other")
     if not total:
         return Kappa(0, None, None, -1.0, 1.0)
+    names, places = np.unique(np.concatenate([first, second]), return_inverse=True)
+    counts = np.zeros((len(names), len(names)))
+    np.add.at(counts, (places[:total], places[total:]), 1)
     shares = counts / total
     rows, columns = shares.sum(1), shares.sum(0)
     seen, chance = float(np.trace(shares)), float(rows @ columns)

@@ -233,15 +233,10 @@ def _is_prompt(name: object) -> bool:
 
 
 def _parquet(path: Path) -> Any:
-    """An open Parquet file; imported here, for nothing else needs it."""
-    try:
-        from pyarrow import ArrowException, parquet
-    except ModuleNotFoundError as error:
-        raise DataError(f"{path}: reading Parquet wants the package pyarrow") from error
-    try:
-        return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: not readable as Parquet: {error}") from error
+    """An open Parquet file; imported here, for the leak guard alone is wanted without pyarrow."""
+    from vsfa_jax.benchmarks.parquet import open_parquet
+
+    return open_parquet(path)
 
 
 def _parquet_prompts(path: Path) -> list[str]:
