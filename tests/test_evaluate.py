@@ -161,6 +161,12 @@ def test_an_evaluation_that_is_killed_asks_only_the_rest(
             tmp_path / "killed",
         )
     assert len(asked) > len(cases), "what was answered otherwise is not taken"
+    asked.clear()
+    other = [dataclasses.replace(cases[0], caption="another picture"), *cases[1:]]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(evaluate, "load_cases", lambda options: other)
+        evaluate.evaluate(small, tmp_path / "killed")
+    assert len(asked) > len(cases), "nor what was said to another case of the same name"
     monkeypatch.setattr(Oracle, "generate", real)
     asked.clear()
 
