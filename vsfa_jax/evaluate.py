@@ -16,7 +16,7 @@ all the same, and says so. Read `evaluate` from top to bottom.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -92,8 +92,7 @@ def evaluate(
     asked = [] if base_answers else [tables.BASE]
     asked += [stage for row, name in rows.items() for stage in defences.stages(row, name)]
     models = dict.fromkeys(asked, assembly.vlm) | ({tables.TUNED: tuned.model} if tuned else {})
-    asking = hash_json([identity["case_set_hash"], identity["decoding"]])
-    kept = Kept(directory, {name: origin(name, asking, settings, parts, tuned) for name in models})
+    kept = Kept(directory, origins(models, identity, settings, parts, tuned))
     with Preemption() as preemption:
 
         def stopped() -> bool:  # asked whenever answers have ended
@@ -181,13 +180,18 @@ def load_cases(options: config.Eval) -> list[Case]:
     return shown + others
 
 
-def origin(
-    name: str, asking: str, settings: config.Settings, parts: Manifest, tuned: Trained | None
-) -> str:
-    """A hash of all that a model's answers follow from; `asking` is of the cases and decoding."""
+def origins(
+    names: Iterable[str],
+    identity: Mapping[str, str],
+    settings: config.Settings,
+    parts: Manifest,
+    tuned: Trained | None,
+) -> dict[str, str]:
+    """By the name of what is asked, a hash of all that its answers follow from."""
+    asked = [identity["case_set_hash"], identity["decoding"]]
     base = [parts.base_weights, parts.template, parts.resolution, parts.code, settings.model.dtype]
-    trained = tuned.digest if tuned and name == tables.TUNED else ""
-    return hash_json([name, base, asking, trained])
+    trained = {tables.TUNED: tuned.digest} if tuned else {}
+    return {name: hash_json([name, asked, base, trained.get(name, "")]) for name in names}
 
 
 def identity_of(

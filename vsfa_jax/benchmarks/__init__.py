@@ -10,14 +10,13 @@ A folder has
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from vsfa_jax.benchmarks.case import KINDS, Answer, Case
+from vsfa_jax.core import members
 from vsfa_jax.core.errors import ConfigError
 
 
@@ -32,11 +31,7 @@ def find(name: str) -> ModuleType:
     Raises:
       ConfigError: there is no such folder; the nearest is named.
     """
-    known = names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1) or known
-        raise ConfigError(f"eval.benchmarks: no benchmark {name!r}; the nearest is {near[0]!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return members.find(__name__, name, names(), "eval.benchmarks: no benchmark")
 
 
 def judges_of(name: str) -> Mapping[str, str]:

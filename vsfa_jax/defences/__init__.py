@@ -12,14 +12,12 @@ so that they stand in the table as rows beside the base and what was trained.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 
 from vsfa_jax.benchmarks.case import Answer, Case
-from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core import members
 from vsfa_jax.data.record import Message
 
 Ask = Callable[[str, Sequence[Case]], Mapping[str, str]]
@@ -37,11 +35,7 @@ def find(name: str) -> ModuleType:
     Raises:
       ConfigError: there is no such file; the nearest is named.
     """
-    known = names()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1) or known
-        raise ConfigError(f"eval.defences: no defence {name!r}; the nearest is {near[0]!r}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return members.find(__name__, name, names(), "eval.defences: no defence")
 
 
 def stages(row: str, name: str) -> list[str]:

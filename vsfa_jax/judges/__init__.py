@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 
 from vsfa_jax.benchmarks.case import Answer, Case
-from vsfa_jax.core.errors import ConfigError
+from vsfa_jax.core import members
 from vsfa_jax.judges.protocol import OUTCOMES, SCORED, UNJUDGED, Judge, JudgeSettings, Verdict
 
 
@@ -26,12 +25,9 @@ def find(name: str) -> ModuleType:
     """A judge's file.
 
     Raises:
-      ConfigError: there is no such file.
+      ConfigError: there is no such file; the nearest is named.
     """
-    known = names()
-    if name not in known:
-        raise ConfigError(f"eval.judges: no judge {name!r}; wanted one of {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return members.find(__name__, name, names(), "eval.judges: no judge")
 
 
 def is_offline(name: str) -> bool:

@@ -15,11 +15,11 @@ case alone, for "a" is a word too.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from vsfa_jax.benchmarks.case import Answer, Case
 from vsfa_jax.benchmarks.multiple_choice import LETTERS
-from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict
+from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict, one_by_one
 
 OFFLINE = True
 NAME = "choice"
@@ -53,11 +53,7 @@ _ARTICLES = ("a", "an", "the")
 def open_judge(settings: JudgeSettings) -> Judge:
     """The judge; the settings have nothing for it."""
     del settings
-
-    def judge_each(pairs: Sequence[tuple[Case, Answer]]) -> list[Verdict]:
-        return [judge(case, answer) for case, answer in pairs]
-
-    return judge_each
+    return one_by_one(judge)
 
 
 def judge(case: Case, answer: Answer) -> Verdict:

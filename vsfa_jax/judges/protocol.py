@@ -47,4 +47,10 @@ class Verdict:
 
 Judge = Callable[[Sequence[tuple[Case, Answer]]], list[Verdict]]  # in the order of the answers
 
-__all__ = ["OUTCOMES", "SCORED", "UNJUDGED", "Judge", "JudgeSettings", "Verdict"]
+
+def one_by_one(judge: Callable[[Case, Answer], Verdict]) -> Judge:
+    """A judge of many answers from one that reads each by itself."""
+    return lambda pairs: [judge(case, answer) for case, answer in pairs]
+
+
+__all__ = ["OUTCOMES", "SCORED", "UNJUDGED", "Judge", "JudgeSettings", "Verdict", "one_by_one"]

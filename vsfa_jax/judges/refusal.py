@@ -17,12 +17,12 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from vsfa_jax.benchmarks.case import Answer, Case
 from vsfa_jax.judges import refusal_cues, refusal_features
-from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict
+from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict, one_by_one
 
 OFFLINE = True
 NAME = "refusal"
@@ -109,11 +109,7 @@ def open_judge(settings: JudgeSettings) -> Judge:
     Empty answers, and those in another language than English, are unjudged.
     """
     del settings
-
-    def judge_each(pairs: Sequence[tuple[Case, Answer]]) -> list[Verdict]:
-        return [_verdict(case, answer) for case, answer in pairs]
-
-    return judge_each
+    return one_by_one(_verdict)
 
 
 def _verdict(case: Case, answer: Answer) -> Verdict:

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
 
 from vsfa_jax.benchmarks.case import Answer, Case
-from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict
+from vsfa_jax.judges.protocol import UNJUDGED, Judge, JudgeSettings, Verdict, one_by_one
 from vsfa_jax.tinyworld.pages import REFUSAL, STEPS
 
 OFFLINE = True
@@ -28,11 +27,7 @@ _PLACEHOLDER = re.compile(r"\{\w+\}")
 def open_judge(settings: JudgeSettings) -> Judge:
     """The judge; the settings have nothing for it."""
     del settings
-
-    def judge_each(pairs: Sequence[tuple[Case, Answer]]) -> list[Verdict]:
-        return [judge(case, answer) for case, answer in pairs]
-
-    return judge_each
+    return one_by_one(judge)
 
 
 def judge(case: Case, answer: Answer) -> Verdict:
